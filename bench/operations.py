@@ -1,0 +1,134 @@
+"""The measured sequence: what is called, in which order, and what counts.
+
+One sequence covers two containers of a bundle pair:
+
+    short:  run
+    long:   create · start · state · exec · kill · (wait, not counted) · delete
+    long:   create, start (not counted) · delete --force
+
+`lifecycle` is the sum of the create, start, kill and delete of the first long container.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .timing import COMMAND_TIMEOUT, CommandFailedError, Measure, Spawner, reap, wait_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .runtimes import Candidate
+
+LIFECYCLE = ("create", "start", "kill", "delete")
+OPERATIONS = ("run", "lifecycle", *LIFECYCLE, "exec", "state", "delete --force")
+TITLES = {"lifecycle": "create+start+kill+delete"}
+
+Sample = dict[str, int]
+
+
+@dataclass(frozen=True)
+class InitMemory:
+    """Memory of the process that waits in a created container, KiB (smaps_rollup of proc(5))."""
+
+    rss: int
+    pss: int
+
+
+class Subject:
+    """One runtime with a private `--root`; every container that it makes has an id that starts with `prefix`."""
+
+    def __init__(self, candidate: Candidate, directory: Path, prefix: str) -> None:
+        self.candidate = candidate
+        self.root = directory / "root"
+        self.spawner = Spawner(directory)
+        self.prefix = prefix
+        self._pid_file = directory / "pid"
+        self._count = 0
+        directory.mkdir(parents=True)
+
+    @property
+    def name(self) -> str:
+        """The runtime's short name."""
+        return self.candidate.name
+
+    def argv(self, *args: str) -> list[str]:
+        """The command line of one call."""
+        return [str(self.candidate.path), "--root", str(self.root), *args]
+
+    def sequence(self, bundles: Mapping[str, Path], measure: Measure) -> Sample:
+        """One pass over all operations; `measure` decides what the numbers are."""
+        self.spawner.adopted = 0
+        sample = {"run": measure(self.argv("run", "--bundle", str(bundles["short"]), self._new_id()))}
+        container = self._new_id()
+        sample["create"] = measure(self._create(container, bundles))
+        pid = self._init_pid()
+        sample["start"] = measure(self.argv("start", container))
+        sample["state"] = measure(self.argv("state", container))
+        sample["exec"] = measure(self.argv("exec", container, "/bin/true"))
+        self.spawner.adopted = pid
+        sample["kill"] = measure(self.argv("kill", container, "KILL"))
+        self._wait_init(pid)
+        sample["delete"] = measure(self.argv("delete", container))
+        container = self._new_id()
+        self.spawner.nanoseconds(self._create(container, bundles))
+        self.spawner.nanoseconds(self.argv("start", container))
+        self.spawner.adopted = self._init_pid()
+        sample["delete --force"] = measure(self.argv("delete", "--force", container))
+        self.spawner.adopted = 0
+        reap()
+        return sample
+
+    def init_memory(self, bundles: Mapping[str, Path]) -> InitMemory:
+        """Memory of a created container's waiting init."""
+        container = self._new_id()
+        self.spawner.nanoseconds(self._create(container, bundles))
+        fields = {}
+        for line in Path(f"/proc/{self._init_pid()}/smaps_rollup").read_text().splitlines()[1:]:
+            key, _, value = line.partition(":")
+            fields[key] = int(value.split()[0])
+        self.spawner.nanoseconds(self.argv("delete", "--force", container))
+        reap()
+        return InitMemory(fields["Rss"], fields["Pss"])
+
+    def clean(self) -> None:
+        """Remove every container that is left; a runtime that fails here is not asked again."""
+        if not self.root.is_dir():
+            return
+        for entry in sorted(self.root.iterdir()):
+            if entry.name.startswith(self.prefix):
+                try:
+                    self.spawner.adopted = 0
+                    self.spawner.nanoseconds(self.argv("delete", "--force", entry.name))
+                except CommandFailedError:
+                    continue
+        reap()
+
+    def _new_id(self) -> str:
+        self._count += 1
+        return f"{self.prefix}-{self.name}-{self._count}"
+
+    def _create(self, container: str, bundles: Mapping[str, Path]) -> list[str]:
+        bundle = str(bundles["long"])
+        return self.argv("create", "--bundle", bundle, "--pid-file", str(self._pid_file), container)
+
+    def _init_pid(self) -> int:
+        return int(self._pid_file.read_text())
+
+    def _wait_init(self, pid: int) -> None:
+        """The adopted init is waited for and reaped, as a shim does before it calls delete."""
+        if not wait_process(pid, COMMAND_TIMEOUT):
+            raise CommandFailedError(f"{self.name}: the container's process {pid} outlived its kill")
+        self.spawner.adopted = 0
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            return
+
+
+def lifecycle(sample: Mapping[str, int]) -> int:
+    """Sum of the four steps that make and remove a container."""
+    return sum(sample[step] for step in LIFECYCLE)

@@ -1,0 +1,25 @@
+/* What the three files of the launcher tell one another. */
+#ifndef OCIRUN_LAUNCHER_H
+#define OCIRUN_LAUNCHER_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* How the running executable is protected, and where it was installed. */
+struct seal {
+    const char *how;  /* "mount", "memfd" or "filesystem" */
+    char *installed;  /* absolute path of the file that the caller started */
+};
+
+/* seal.c: returns in a process whose executable cannot be opened for writing; otherwise exits with status 1. */
+void seal_executable(char **argv, struct seal *seal);
+void die(const char *doing, int error) __attribute__((noreturn));
+
+/* module.c: the built-in module _ocirun, and _json as a built-in one. */
+extern struct seal launcher_seal;
+extern char launcher_library[];
+PyMODINIT_FUNC PyInit__ocirun(void);
+int prepare_imports(void);
+PyMODINIT_FUNC PyInit__json_from_stdlib(void);
+
+#endif

@@ -1,0 +1,145 @@
+/* The entry of ocirun: seals the executable, starts an isolated Python, calls ocirun.cli.main(argv) and leaves. */
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* Another module than the program's own: for the tests that look at what is loaded when a command ends. */
+#ifndef ENTRY
+#define ENTRY "ocirun.cli"
+#endif
+
+/* Every later open() would land on a closed 0, 1 or 2, and be taken for standard input, output or error. */
+static void open_standard_fds(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(1);
+}
+
+static void check(PyStatus status)
+{
+    if (PyStatus_Exception(status)) {
+        dprintf(STDERR_FILENO, "ocirun: start of the interpreter: %s\n", status.err_msg ? status.err_msg : "failed");
+        _exit(1);
+    }
+}
+
+/* <folder of the installed executable>/../lib/ocirun, without the "bin/.." where it can be seen. */
+static void find_library(const char *installed)
+{
+    const char *slash = strrchr(installed, '/');
+    int folder = slash ? (int)(slash - installed) : 0;
+    const char *up = "/..";
+    if (folder >= 4 && strncmp(installed + folder - 4, "/bin", 4) == 0) {
+        folder -= 4;
+        up = "";
+    }
+    if (snprintf(launcher_library, PATH_MAX, "%.*s%s/lib/ocirun", folder, installed, up) >= PATH_MAX)
+        die("path of the library folder", ENAMETOOLONG);
+}
+
+static void add_search_path(PyConfig *config, const char *path)
+{
+    wchar_t *wide = Py_DecodeLocale(path, NULL);
+    check(wide ? PyWideStringList_Append(&config->module_search_paths, wide) : PyStatus_NoMemory());
+    PyMem_RawFree(wide);
+}
+
+/* Isolated: no environment, no site, no user folder, no signal handlers, and every path given, so none is searched for.
+ * Only CPython's "core" phase is run: built-in and frozen modules can be imported, files cannot, and there are no streams.
+ * The hot commands need no more; complete() in module.c does the rest for the others. */
+static void start_python(int argc, char **argv)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitIsolatedConfig(&preconfig);
+    preconfig.utf8_mode = 1;
+    preconfig.configure_locale = 0;
+    check(Py_PreInitialize(&preconfig));
+    if (PyImport_AppendInittab("_ocirun", PyInit__ocirun) < 0 || PyImport_AppendInittab("_json", PyInit__json_from_stdlib) < 0)
+        die("start of the interpreter", ENOMEM);
+
+    PyConfig config;
+    PyConfig_InitIsolatedConfig(&config);
+    config._init_main = 0;
+    config.site_import = 0;
+    config.write_bytecode = 0;
+    config.parse_argv = 0;
+    config.install_signal_handlers = 0;
+    config.pathconfig_warnings = 0;
+    config.module_search_paths_set = 1;
+    check(PyConfig_SetBytesArgv(&config, argc, argv));
+    wchar_t **installed[] = {&config.program_name, &config.executable, &config.base_executable};
+    for (int i = 0; i < 3; i++)
+        check(PyConfig_SetBytesString(&config, installed[i], launcher_seal.installed));
+    wchar_t **prefixes[] = {&config.home, &config.prefix, &config.base_prefix, &config.exec_prefix, &config.base_exec_prefix};
+    for (int i = 0; i < 5; i++)
+        check(PyConfig_SetBytesString(&config, prefixes[i], PREFIX));
+    check(PyConfig_SetBytesString(&config, &config.stdlib_dir, STDLIB));
+    add_search_path(&config, STDLIB_DYNLOAD);
+    add_search_path(&config, STDLIB);
+    check(Py_InitializeFromConfig(&config));
+    PyConfig_Clear(&config);
+    PyGC_Disable(); /* a command is short: collecting while its modules load finds nothing */
+}
+
+/* One line instead of a traceback: formatting one opens source files, which inside a container are the image's. */
+static void report_exception(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = value ? PyObject_Str(value) : NULL;
+    PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+    char *message = bytes ? PyBytes_AS_STRING(bytes) : "";
+    for (char *c = message; (c = strchr(c, '\n'));)
+        *c = ' ';
+    dprintf(STDERR_FILENO, "ocirun: internal error: %s: %s\n", type ? ((PyTypeObject *)type)->tp_name : "unknown", message);
+}
+
+static int run_main(int argc, char **argv)
+{
+    PyObject *arguments = PyList_New(0);
+    for (int i = 1; arguments && i < argc; i++) {
+        PyObject *argument = PyUnicode_DecodeUTF8(argv[i], (Py_ssize_t)strlen(argv[i]), "surrogateescape");
+        if (!argument || PyList_Append(arguments, argument) < 0)
+            Py_CLEAR(arguments);
+    }
+    PyObject *cli = arguments && prepare_imports() == 0 ? PyImport_ImportModule(ENTRY) : NULL;
+    PyObject *result = cli ? PyObject_CallMethod(cli, "main", "O", arguments) : NULL;
+    long status = result ? PyLong_AsLong(result) : -1;
+    if (PyErr_Occurred()) {
+        report_exception();
+        status = 1;
+    }
+    const char *streams[] = {"stdout", "stderr"};
+    for (int i = 0; i < 2; i++) {
+        PyObject *stream = PySys_GetObject(streams[i]);
+        if (stream && stream != Py_None && !PyObject_CallMethod(stream, "flush", NULL))
+            status = status ? status : 1;
+        PyErr_Clear();
+    }
+    return (int)status;
+}
+
+int main(int argc, char **argv)
+{
+    open_standard_fds();
+    if (argc < 1)
+        die("refusing to run without a program name", EINVAL);
+    /* SECURITY: first of all, before any file is read. PR_SET_DUMPABLE is not cleared here: it would give /proc/self to
+     * root, and a caller without privileges could not write the id maps of its own user namespace. The seal does not
+     * depend on it; Python clears it in each process that enters a container, before it enters. */
+    seal_executable(argv, &launcher_seal);
+    prctl(PR_SET_NAME, "ocirun");
+    find_library(launcher_seal.installed);
+    start_python(argc, argv);
+    /* Leaving without the interpreter's teardown: nothing is left that would need it. */
+    _exit(run_main(argc, argv));
+}

@@ -1,0 +1,161 @@
+/* The built-in module _ocirun: the two raw calls that the hot path needs, what the launcher knows, and its second phase. */
+#define _GNU_SOURCE
+#define Py_BUILD_CORE 1
+#include "launcher.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <internal/pycore_pylifecycle.h>
+#include <linux/sched.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct seal launcher_seal;
+char launcher_library[PATH_MAX];
+
+/* One argument of a system call as a register; a buffer that was opened has to be released afterwards. */
+static int to_register(PyObject *object, long *value, Py_buffer *buffer)
+{
+    if (object == Py_None) {
+        *value = 0;
+    } else if (PyLong_Check(object)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
+        if (overflow > 0)
+            number = (long long)PyLong_AsUnsignedLongLong(object);
+        else if (overflow < 0)
+            PyErr_SetString(PyExc_OverflowError, "int too small for a register");
+        *value = (long)number;
+    } else if (PyBytes_Check(object)) {
+        *value = (long)(intptr_t)PyBytes_AS_STRING(object);
+    } else if (PyObject_GetBuffer(object, buffer, PyBUF_WRITABLE) == 0) {
+        *value = (long)(intptr_t)buffer->buf;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *raw_syscall(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    long registers[7] = {0};
+    Py_buffer buffers[7] = {{0}};
+    PyObject *result = NULL;
+    (void)module;
+    if (count < 1 || count > 7)
+        return PyErr_Format(PyExc_TypeError, "syscall takes a number and up to 6 arguments");
+    Py_ssize_t i;
+    for (i = 0; i < count; i++)
+        if (to_register(args[i], &registers[i], &buffers[i]) < 0)
+            goto out;
+    long answer = syscall(registers[0], registers[1], registers[2], registers[3], registers[4], registers[5], registers[6]);
+    result = PyLong_FromLong(answer == -1 ? -errno : answer);
+out:
+    for (i = 0; i < count; i++)
+        if (buffers[i].obj)
+            PyBuffer_Release(&buffers[i]);
+    return result;
+}
+
+static PyObject *raw_clone3(PyObject *module, PyObject *args)
+{
+    unsigned long long flags;
+    int exit_signal, cgroup = -1, pidfd = -1;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Ki|i:clone3", &flags, &exit_signal, &cgroup))
+        return NULL;
+    struct clone_args request = {
+        .flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = (uint64_t)exit_signal,
+        .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+    };
+    PyOS_BeforeFork();
+    long pid = syscall(SYS_clone3, &request, sizeof request);
+    int error = errno;
+    if (pid == 0)
+        PyOS_AfterFork_Child();
+    else
+        PyOS_AfterFork_Parent();
+    return Py_BuildValue("li", pid < 0 ? -error : pid, pid > 0 ? pidfd : -1);
+}
+
+/* The second phase of the interpreter's start: imports from files, codecs, sys.stdin, sys.stdout and sys.stderr. */
+static PyObject *complete(PyObject *module, PyObject *unused)
+{
+    static int done;
+    (void)module, (void)unused;
+    if (!done) {
+        done = 1;
+        PyObject *added = PySys_GetObject("path"); /* what the program has put there until now comes last */
+        Py_XINCREF(added);
+        PyStatus status = _Py_InitializeMain();
+        if (PyStatus_Exception(status))
+            return PyErr_Format(PyExc_RuntimeError, "start of the interpreter: %s", status.err_msg);
+        PyObject *path = PySys_GetObject("path");
+        if (added && path && PyList_SetSlice(path, PyList_GET_SIZE(path), PyList_GET_SIZE(path), added) < 0)
+            return NULL;
+        Py_XDECREF(added);
+    }
+    Py_RETURN_NONE;
+}
+
+/* The module stands in sys.meta_path, and is asked for a module that is neither built in nor frozen: a cold command needs
+ * the second phase, which adds the finder that reads files behind this one. */
+static PyObject *find_spec(PyObject *module, PyObject *args)
+{
+    (void)args;
+    return complete(module, NULL);
+}
+
+static PyMethodDef methods[] = {
+    {"complete", complete, METH_NOARGS, NULL},
+    {"find_spec", find_spec, METH_VARARGS, NULL},
+    {"syscall", (PyCFunction)(void (*)(void))raw_syscall, METH_FASTCALL, NULL},
+    {"clone3", raw_clone3, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_ocirun", NULL, -1, methods, NULL, NULL, NULL, NULL};
+
+static int add_path(PyObject *module, const char *name, const char *path)
+{
+    PyObject *text = PyUnicode_DecodeFSDefault(path);
+    int status = text ? PyModule_AddObjectRef(module, name, text) : -1;
+    Py_XDECREF(text);
+    return status;
+}
+
+PyMODINIT_FUNC PyInit__ocirun(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module && (PyModule_AddStringConstant(module, "version", OCIRUN_VERSION) < 0
+                   || PyModule_AddStringConstant(module, "sealed", launcher_seal.how) < 0
+                   || add_path(module, "executable", launcher_seal.installed) < 0
+                   || add_path(module, "library", launcher_library) < 0))
+        Py_CLEAR(module);
+    return module;
+}
+
+/* Offering _json as a built-in module saves the search of sys.path, and with it the reading of three folders. */
+PyMODINIT_FUNC PyInit__json_from_stdlib(void)
+{
+    void *library = dlopen(STDLIB_DYNLOAD "/_json." SOABI ".so", RTLD_NOW);
+    PyObject *(*init)(void) = library ? (PyObject * (*)(void)) dlsym(library, "PyInit__json") : NULL;
+    return init ? init() : PyErr_Format(PyExc_ImportError, "%s", dlerror());
+}
+
+/* What the second phase would bring, and the first is used with: the state of signals, without which _signal cannot be loaded
+ * (no handler is installed), and a sys.path, empty until complete(), which code that closes the import system clears. */
+int prepare_imports(void)
+{
+    if (_PySignal_Init(0) < 0)
+        return -1;
+    PyObject *module = PyImport_ImportModule("_ocirun");
+    PyObject *finders = PySys_GetObject("meta_path");
+    PyObject *path = PyList_New(0);
+    int status = module && finders && path ? PyList_Append(finders, module) : -1;
+    status = status < 0 ? -1 : PySys_SetObject("path", path);
+    Py_XDECREF(path);
+    Py_XDECREF(module);
+    return status;
+}

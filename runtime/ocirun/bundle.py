@@ -1,0 +1,84 @@
+"""The bundle: finds config.json, reads it once, refuses what is wrong, and hands out plain dicts.
+
+The fast acceptance check decides; only when it refuses are the slow explainers imported, so that the person gets every
+problem at once with file, line and column.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.errors import Failure, failure
+from ocirun_spec import accept, jsontext, rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+_LARGEST: Final = 16 << 20
+
+
+class Bundle:
+    """A directory with a config.json that has been read and accepted.
+
+    path:   the directory, absolute.
+    text:   config.json as it was read.
+    config: its value; `accept` has seen every type in it.
+    """
+
+    __slots__ = ("config", "path", "text")
+
+    def __init__(self, path: str, text: str, config: dict[str, Any]) -> None:
+        self.path = path
+        self.text = text
+        self.config = config
+
+
+def read_json(path: str, what: str, check: Any) -> tuple[str, Any]:
+    """(text, value) of a JSON file that satisfies `check`: it returns the pointer of the first offence, or None."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            parts = []
+            while part := os.read(fd, 1 << 18):
+                parts.append(part)
+                if len(parts) * len(part) > _LARGEST:
+                    raise Failure(f"read {what}: it is larger than 16 MiB", where=path)
+        finally:
+            os.close(fd)
+    except OSError as problem:
+        raise failure(f"read {what}", problem, where=path) from None
+    try:
+        text = jsontext.decode(b"".join(parts))
+        value = jsontext.loads(text)
+    except jsontext.JSONError as problem:
+        place = f"{path}:{problem.line}:{problem.column}"
+        raise Failure(f"{problem.message}", where=place, hint="\n" + problem.excerpt()) from None
+    pointer = check(value)
+    if pointer is not None:
+        raise _explained(path, text, pointer)
+    return text, value
+
+
+def _explained(path: str, text: str, pointer: str) -> Failure:
+    """All problems of a refused file, the first one as the sentence and the others below."""
+    from ocirun import cold
+
+    cold.enable()
+    from ocirun_spec import problems
+
+    found = [problem for problem in problems.explain(text, path) if problem.severity == "error"]
+    if not found:
+        return Failure("not acceptable", where=f"{path}: {pointer}")
+    first, *others = [problem.render() for problem in found]
+    return Failure(first, hint="\n".join(others))
+
+
+def load(directory: str) -> Bundle:
+    """Read and check the config.json of a bundle's directory."""
+    path = os.path.abspath(directory or ".")
+    text, config = read_json(f"{path}/config.json", "the configuration", accept.accept)
+    problems = rules.check(config)
+    if problems:
+        raise _explained(f"{path}/config.json", text, problems[0][0])
+    return Bundle(path, text, config)

@@ -1,0 +1,191 @@
+"""The front door: reads the command line by the table in `options`, runs one command, and prints what went wrong.
+
+This is the one place that turns a `Failure` into words on stderr, into the last record of --log, and into an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun import SPEC_VERSION, VERSION, log, options
+from ocirun.errors import EXIT_ERROR, Failure, NotSupportedYet, failure
+from ocirun.kernel import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ocirun.options import Command, Option
+
+EXIT_UNKNOWN_COMMAND: Final = 3
+"""runc's code for a command that it does not know."""
+
+
+class Arguments:
+    """A command line taken apart: option values by name, and the positionals."""
+
+    __slots__ = ("command", "positionals", "values")
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.values: dict[str, list[str]] = {}
+        self.positionals: list[str] = []
+
+    def flag(self, name: str) -> bool:
+        """Whether a flag is set; ``--flag=false`` unsets it."""
+        return self.values.get(name, ["false"])[-1] != "false"
+
+    def text(self, name: str, default: str = "") -> str:
+        """The last value given."""
+        return self.values.get(name, [default])[-1]
+
+    def many(self, name: str) -> list[str]:
+        """All values given, in order."""
+        return self.values.get(name, [])
+
+    def number(self, name: str) -> int:
+        """A count, 0 when absent."""
+        return int(self.text(name, "0"))
+
+
+def _match(word: str, table: tuple[Option, ...]) -> tuple[Option, str | None] | None:
+    """(the option, its value behind ``=``) for a word that begins with a dash."""
+    name, equals, value = word.lstrip("-").partition("=")
+    dashes = len(word) - len(word.lstrip("-"))
+    for option in table:
+        if dashes <= 2 and (name == option.name or (name == option.short and dashes == 1)):
+            return option, value if equals else None
+    return None
+
+
+def _take(arguments: Arguments, option: Option, value: str | None, rest: list[str]) -> None:
+    """Store an option's value, taking the next word when it needs one."""
+    if option.kind == options.FLAG:
+        value = "true" if value is None else value
+        if value not in ("true", "false"):
+            raise Failure(f"--{option.name} takes no value but true or false, not {value!r}")
+    elif value is None:
+        if not rest:
+            raise Failure(f"--{option.name} needs a value")
+        value = rest.pop(0)
+    if option.kind == options.NUMBER and not (value.isascii() and value.isdigit() and len(value) < 5):
+        raise Failure(f"--{option.name} takes a number, not {value!r}")
+    arguments.values.setdefault(option.name, []).append(value)
+
+
+def read(words: list[str], table: tuple[Option, ...], arguments: Arguments, stop_at: int) -> list[str]:
+    """Read options and positionals; returns the words after `stop_at` positionals (-1: read all)."""
+    rest = list(words)
+    while rest and len(arguments.positionals) != stop_at:
+        word = rest.pop(0)
+        if word == "--":
+            arguments.positionals += rest
+            return []
+        if len(word) < 2 or word[0] != "-":
+            arguments.positionals.append(word)
+            continue
+        found = _match(word, table)
+        if found is None:
+            raise Failure(
+                f"unknown option {word}", hint=f"ocirun {arguments.command} --help lists them".replace("  ", " ")
+            )
+        _take(arguments, *found, rest)
+    return rest
+
+
+def _read_command(command: Command, words: list[str]) -> Arguments:
+    arguments = Arguments(command.name)
+    table = (*command.options, options.Option("help", options.FLAG, "print this help", "h"))
+    rest = read(words, table, arguments, 1 if command.tail else -1)
+    # An option may still stand between the id and the program, as runc allows; the first other word ends that.
+    while command.tail and rest and rest[0].startswith("-") and rest[0] != "--" and _match(rest[0], table):
+        found = _match(rest.pop(0), table)
+        if found:
+            _take(arguments, *found, rest)
+    arguments.positionals += rest[1:] if rest[:1] == ["--"] else rest
+    if arguments.flag("help"):
+        return arguments
+    count = len(arguments.positionals)
+    if count < command.least or (command.most >= 0 and count > command.most):
+        raise Failure(f"{command.name} takes {command.usage or 'no argument'}: {count} given")
+    return arguments
+
+
+def _run(words: list[str], general: Arguments, about: list[str]) -> int:
+    """Read and dispatch; `about` is filled with the command and the container's id, for the error's beginning."""
+    rest = read(words, options.GLOBAL, general, 1)
+    if general.flag("version"):
+        log.write_all(1, f"ocirun version {VERSION}\nspec: {SPEC_VERSION}\n")
+        return 0
+    if not general.positionals or general.flag("help") or general.positionals == ["help"]:
+        from ocirun import manual
+
+        log.write_all(1, manual.overview())
+        return 0
+    name = general.positionals[0]
+    _open_log(general)
+    command = next((each for each in options.COMMANDS if each.name == name), None)
+    if command is None:
+        if name in options.LATER:
+            raise NotSupportedYet(f"the command {name}")
+        raise Failure(f"unknown command {name!r}", hint="ocirun --help lists them", code=EXIT_UNKNOWN_COMMAND)
+    about.append(command.name)
+    arguments = _read_command(command, rest)
+    about += arguments.positionals[:1]
+    if arguments.flag("help"):
+        from ocirun import manual
+
+        log.write_all(1, manual.page(command))
+        return 0
+    _check_general(general)
+    module = __import__(command.module, None, None, ("run",))
+    status: int = module.run(arguments, general)
+    return status
+
+
+def _open_log(general: Arguments) -> None:
+    style = general.text("log-format", "text")
+    if style not in ("text", "json"):
+        raise Failure(f"--log-format takes text or json, not {style!r}")
+    try:
+        log.open_log(general.text("log"), style, general.flag("debug"))
+    except OSError as problem:
+        raise failure("open the log", problem, where=general.text("log")) from None
+
+
+def _check_general(general: Arguments) -> None:
+    if general.text("rootless", "auto") not in ("true", "false", "auto"):
+        raise Failure(f"--rootless takes true, false or auto, not {general.text('rootless')!r}")
+
+
+def main(words: list[str]) -> int:
+    """Run one command line (without the program's name); returns the exit code."""
+    signals.ignore_broken_pipes()
+    general = Arguments("")
+    about: list[str] = []
+    try:
+        return _run(words, general, about)
+    except Failure as problem:
+        return _report(problem, about)
+    except OSError as problem:
+        return _report(failure("an unforeseen failure", problem), about)
+    except MemoryError:
+        return _report(Failure("out of memory"), about)
+
+
+def _report(problem: Failure, about: list[str]) -> int:
+    """The sentence into the log and on stderr, the hint on stderr only; gives the exit code."""
+    sentence = f"{' '.join(about)}: {problem}" if about else str(problem)
+    if log.to_file():
+        log.record("error", sentence)
+    log.write_all(2, f"ocirun {sentence}\n")
+    if problem.hint:
+        log.write_all(2, f"hint: {problem.hint}\n")
+    return problem.code or EXIT_ERROR
+
+
+def state_root(general: Arguments) -> str:
+    """The state directory as an absolute path."""
+    from ocirun import state
+
+    return os.path.abspath(general.text("root") or state.default_root())

@@ -1,0 +1,1 @@
+"""One small file per command; `cli` imports just the one that was asked for."""

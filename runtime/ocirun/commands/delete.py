@@ -1,0 +1,36 @@
+"""`delete`: undoes what `create` made. --force kills first, and a container that is not there is no error."""
+
+from __future__ import annotations
+
+from ocirun import cli, destroy, state
+from ocirun.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli import Arguments
+
+
+def run(arguments: Arguments, general: Arguments) -> int:
+    """Returns 0 when the container is gone.
+
+    A `created` container may be deleted, although runtime.md allows it for `stopped` ones only: engines depend on
+    runc's way, which kills its process first.
+    """
+    ident = arguments.positionals[0]
+    force = arguments.flag("force")
+    try:
+        entry = state.find(cli.state_root(general), ident)
+        entry.lock()
+    except Failure as problem:
+        if force and "does not exist" in problem.doing:
+            return 0
+        raise
+    entry.load()
+    status = entry.status()
+    if status == state.CREATED or force:
+        destroy.kill_and_wait(entry)
+    elif status != state.STOPPED:
+        hint = "--force kills it first"
+        raise Failure(f"the container is not stopped: {status}", hint=hint)
+    destroy.delete(entry)
+    return 0

@@ -1,0 +1,74 @@
+"""`list`: the containers of a state directory, as a table, as JSON, or their ids."""
+
+from __future__ import annotations
+
+import os
+
+from ocirun import cli, log, state
+from ocirun.commands.state import document
+from ocirun.errors import Failure
+from ocirun_spec import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.cli import Arguments
+
+
+def run(arguments: Arguments, general: Arguments) -> int:
+    """Prints every container that can be read; one that is deleted meanwhile is left out."""
+    root = cli.state_root(general)
+    style = arguments.text("format", "table")
+    if style not in ("table", "json"):
+        raise Failure(f"--format takes table or json, not {style!r}")
+    found = _documents(root)
+    if arguments.flag("quiet"):
+        log.write_all(1, "".join(each["id"] + "\n" for each in found))
+    elif style == "json":
+        log.write_all(1, jsontext.dumps(found) + "\n")
+    else:
+        log.write_all(1, table(found))
+    return 0
+
+
+def _documents(root: str) -> list[dict[str, Any]]:
+    try:
+        names = sorted(os.listdir(root))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        try:
+            entry = state.find(root, name)
+        except Failure:
+            continue
+        shown = document(entry)
+        shown["owner"] = owner_name(entry.record.get("owner", 0))
+        os.close(entry.fd)
+        found.append(shown)
+    return found
+
+
+def owner_name(uid: int) -> str:
+    """The user's name from the host's /etc/passwd, or ``#uid``."""
+    try:
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return f"#{uid}"
+    with os.fdopen(fd) as lines:
+        for line in lines:
+            fields = line.split(":")
+            if len(fields) > 2 and fields[2] == str(uid):
+                return fields[0]
+    return f"#{uid}"
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Columns as wide as their content, like runc's."""
+    rows: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
+    keys = ("id", "pid", "status", "bundle", "created", "owner")
+    rows += [tuple(str(each.get(key, "")) for key in keys) for each in found]
+    widths = [max(len(row[at]) for row in rows) + 2 for at in range(len(keys))]
+    lines = ("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"

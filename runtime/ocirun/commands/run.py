@@ -1,0 +1,50 @@
+"""`run`: create and start in one command; in the foreground it carries the terminal and returns the exit code."""
+
+from __future__ import annotations
+
+from ocirun import bundle, cli, destroy, parent, starting, state
+from ocirun.commands import preparing
+from ocirun.errors import Failure
+from ocirun.request import Request
+from ocirun.sync import StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli import Arguments
+    from ocirun.parent import Host
+
+
+def run(arguments: Arguments, general: Arguments) -> int:
+    """Returns the program's exit code, or 0 with --detach."""
+    request = Request(arguments, general, cli.state_root(general))
+    found = bundle.load(arguments.text("bundle"))
+    if "process" not in found.config:
+        raise Failure("run the program: the configuration has no process", where="/process")
+    plan = preparing.plan(found, request)
+    if request.detached:
+        _start(parent.create(found, plan, request), request)
+        return 0
+    from ocirun import foreground
+
+    if not arguments.flag("no-subreaper"):
+        foreground.adopt_orphans()
+    supervisor = foreground.Foreground()
+    host = parent.create(found, plan, request)
+    _start(host, request)
+    status = supervisor.supervise(host.pid, host.pidfd, host.terminal)
+    foreground.reap_orphans()
+    if not arguments.flag("keep"):
+        destroy.delete(host.entry)
+    return status
+
+
+def _start(host: Host, request: Request) -> None:
+    """Start the program; when it cannot be executed nothing stays behind."""
+    preparing.settle(host, request, state.CREATED, b"")
+    try:
+        starting.start(host.entry, host.channel)
+    except StepFailed as problem:
+        failed = parent.step_failure(host.plan, problem)
+        destroy.undo(host, run_poststop=failed.where.startswith("/hooks/"))
+        raise failed from None
+    starting.poststart(host.entry)

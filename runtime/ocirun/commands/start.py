@@ -1,0 +1,44 @@
+"""`start`: tells a created container to execute its program, and returns when it has."""
+
+from __future__ import annotations
+
+import _socket
+
+from ocirun import cli, destroy, starting, state
+from ocirun.errors import Failure
+from ocirun.sync import Channel, StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli import Arguments
+
+
+def run(arguments: Arguments, general: Arguments) -> int:
+    """Returns 0 when the program runs and the poststart hooks are done."""
+    entry = state.find(cli.state_root(general), arguments.positionals[0])
+    entry.lock()
+    entry.load()
+    status = entry.status()
+    if status != state.CREATED:
+        raise Failure(f"cannot start a container that is {status}")
+    if not entry.record["program"]:
+        raise Failure("the configuration has no process", where="/process")
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    link.connect(entry.socket_address())
+    try:
+        starting.start(entry, Channel(link))
+    except StepFailed as problem:
+        failed = _explain(entry, problem)
+        if failed.where.startswith("/hooks/"):
+            destroy.kill_and_wait(entry)
+            destroy.delete(entry)
+        raise failed from None
+    starting.poststart(entry)
+    return 0
+
+
+def _explain(entry: state.Entry, problem: StepFailed) -> Failure:
+    """The record keeps pointer and text of the steps that were left to do."""
+    first, *steps = entry.record["launch"]
+    pointer, text = steps[problem.step - first] if 0 <= problem.step - first < len(steps) else ("", "start the program")
+    return problem.failure(text, pointer)

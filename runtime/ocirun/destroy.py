@@ -1,0 +1,112 @@
+"""Undoing a container: the same for a failed `create`, for `delete`, and for the end of a foreground `run`.
+
+Every part is idempotent and goes on after an error; what could not be undone is collected and said at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from ocirun import hooks, log, state
+from ocirun.errors import Failure
+from ocirun.kernel import process as kernel
+from ocirun.kernel import raw, signals
+from ocirun_spec import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ocirun.parent import Host
+    from ocirun.state import Entry
+
+_EXIT_SECONDS: Final = 10
+
+
+def undo(host: Host, run_poststop: bool) -> None:
+    """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
+    end_child(host)
+    for problem in release(host.entry):
+        log.warning(problem)
+    if run_poststop:
+        poststop(host.entry)
+    host.entry.remove()
+
+
+def end_child(host: Host) -> None:
+    """Kill and reap what was cloned; it may be gone already."""
+    if host.pidfd < 0:
+        return
+    try:
+        kernel.pidfd_send_signal(host.pidfd, signals.SIGKILL)
+    except raw.KernelError:
+        pass
+    try:
+        os.waitpid(host.pid, 0)
+    except ChildProcessError:
+        pass
+
+
+def release(entry: Entry) -> list[str]:
+    """Kill what is left in the container's cgroups and remove them; returns what could not be done."""
+    record = entry.record.get("cgroup")
+    if not record:
+        return []
+    from ocirun.linux import cgroup
+
+    cgroup.kill_all(record, signals.SIGKILL)
+    return cgroup.remove(record)
+
+
+def poststop(entry: Entry) -> None:
+    """The poststop hooks: a failing one is a warning and the next still runs (runtime.md, step 13)."""
+    configured = (entry.record.get("hooks") or {}).get("poststop") or []
+    if not configured:
+        return
+    document = jsontext.dumps(entry.oci(state.STOPPED)).encode("utf-8", "surrogateescape")
+    for at, hook in enumerate(configured):
+        try:
+            hooks.run_one(hook, f"/hooks/poststop/{at}", document)
+        except (Failure, OSError) as problem:
+            log.warning(str(problem))
+
+
+def kill_and_wait(entry: Entry) -> None:
+    """SIGKILL the container's process and wait for its end by pidfd; nothing to do when it is gone."""
+    if not entry.alive():
+        return
+    pid = entry.record["pid"]
+    try:
+        pidfd = kernel.pidfd_open(pid)
+    except raw.KernelError:
+        return
+    try:
+        if not entry.alive():
+            return
+        kernel.pidfd_send_signal(pidfd, signals.SIGKILL)
+        _thaw(entry)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(_EXIT_SECONDS * 1000):
+            raise Failure(f"process {pid} does not exit: it was killed {_EXIT_SECONDS} s ago")
+    finally:
+        os.close(pidfd)
+
+
+def _thaw(entry: Entry) -> None:
+    """A frozen process of a v1 hierarchy does not even die before it is thawed."""
+    if entry.record.get("cgroup"):
+        from ocirun.linux import cgroup
+
+        if cgroup.is_frozen(entry.record["cgroup"]):
+            cgroup.thaw(entry.record["cgroup"])
+
+
+def delete(entry: Entry) -> None:
+    """Delete a stopped container: its cgroups, its folder, then the poststop hooks. The lock is held."""
+    problems = release(entry)
+    if problems:
+        raise Failure("; ".join(problems))
+    entry.remove()
+    poststop(entry)

@@ -1,0 +1,169 @@
+"""A foreground `run` or `exec`: carries the terminal, forwards signals, and waits for the program.
+
+All signals are blocked and read from a signalfd(2), so that there is one place to wait: poll(2) on signals, the
+terminal's two directions, and the child. Nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+
+from ocirun.errors import EXIT_SIGNAL
+from ocirun.kernel import process as kernel
+from ocirun.kernel import raw, signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+TCGETS: Final = 0x5401
+TCSETS: Final = 0x5402
+TIOCGWINSZ: Final = 0x5413
+TIOCSWINSZ: Final = 0x5414
+_TERMIOS_SIZE: Final = 36
+_SIGNALFD_SIGINFO_SIZE: Final = 128
+_SIGSET_SIZE: Final = 8
+SFD_CLOEXEC: Final = os.O_CLOEXEC
+_CHUNK: Final = 1 << 14
+
+# termios(3), asm-generic/termbits.h: what cfmakeraw() clears and sets.
+_RAW_IFLAG: Final = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000
+_RAW_LFLAG: Final = 0o10 | 0o100 | 0o2 | 0o1 | 0o100000
+_CSIZE_PARENB: Final = 0o60 | 0o400
+_CS8: Final = 0o60
+_OPOST: Final = 0o1
+_VMIN: Final = 17 + 6
+_VTIME: Final = 17 + 5
+
+
+class Foreground:
+    """One supervised program. Make it before the clone: signals that come early are then not lost."""
+
+    __slots__ = ("_poll", "_pty", "_saved", "_signals")
+
+    def __init__(self) -> None:
+        signals.block_all()
+        mask = ((1 << 64) - 1).to_bytes(_SIGSET_SIZE, "little")
+        self._signals = raw.call("signalfd4", raw.SIGNALFD4, -1, mask, _SIGSET_SIZE, SFD_CLOEXEC)
+        self._pty = -1
+        self._saved = b""
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+
+    def supervise(self, pid: int, pidfd: int, pty: int) -> int:
+        """Wait for the child `pid`; `pty` is its terminal's master or -1. Returns the exit code for the shell."""
+        self._poll.register(pidfd, select.POLLIN)
+        if pty >= 0:
+            self._open_terminal(pty)
+        try:
+            while True:
+                ready = dict(self._poll.poll())
+                if self._signals in ready:
+                    self._forward(pidfd)
+                if 0 in ready and self._pty >= 0:
+                    self._copy(0, self._pty)
+                if self._pty in ready:
+                    self._copy(self._pty, 1)
+                if pidfd in ready:
+                    break
+            self._drain()
+        finally:
+            self._close_terminal()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return EXIT_SIGNAL - code if code < 0 else code
+
+    def _forward(self, pidfd: int) -> None:
+        """One signal: to the program, except those that are about ourselves; orphans that came to us are reaped."""
+        number = int.from_bytes(os.read(self._signals, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
+        if number == signals.SIGCHLD:
+            return
+        if number == signals.SIGWINCH:
+            self._resize()
+            return
+        if number in (signals.SIGPIPE, signals.SIGURG):
+            return
+        try:
+            kernel.pidfd_send_signal(pidfd, number)
+        except raw.KernelError:
+            return
+
+    def _open_terminal(self, pty: int) -> None:
+        self._pty = pty
+        self._poll.register(pty, select.POLLIN)
+        self._poll.register(0, select.POLLIN)
+        if os.isatty(0):
+            self._resize()
+            self._saved = _get_attributes(0)
+            fcntl.ioctl(0, TCSETS, raw_attributes(self._saved))
+
+    def _close_terminal(self) -> None:
+        if self._saved:
+            fcntl.ioctl(0, TCSETS, self._saved)
+            self._saved = b""
+
+    def _resize(self) -> None:
+        """Give the program's terminal the size of ours."""
+        if self._pty >= 0 and os.isatty(0):
+            size = bytearray(8)
+            fcntl.ioctl(0, TIOCGWINSZ, size)
+            fcntl.ioctl(self._pty, TIOCSWINSZ, bytes(size))
+
+    def _copy(self, source: int, destination: int) -> bool:
+        """Move what is there; a side that has ended is not asked again. Says whether anything moved."""
+        try:
+            data = os.read(source, _CHUNK)
+            while data:
+                data = data[os.write(destination, data) :]
+                if not data:
+                    return True
+        except OSError:
+            pass
+        self._poll.unregister(source)
+        if source == self._pty:
+            self._pty = -1
+        return False
+
+    def _drain(self) -> None:
+        """After the program has ended: what it still wrote to the terminal."""
+        if self._pty < 0:
+            return
+        left = select.poll()
+        left.register(self._pty, select.POLLIN)
+        while self._pty >= 0 and left.poll(0):
+            self._copy(self._pty, 1)
+
+
+def _get_attributes(fd: int) -> bytes:
+    attributes = bytearray(_TERMIOS_SIZE)
+    fcntl.ioctl(fd, TCGETS, attributes)
+    return bytes(attributes)
+
+
+def raw_attributes(attributes: bytes) -> bytes:
+    """struct termios as cfmakeraw(3) leaves it: four 32-bit flag words, the line discipline, the control characters."""
+    flags = [int.from_bytes(attributes[at : at + 4], "little") for at in (0, 4, 8, 12)]
+    flags[0] &= ~_RAW_IFLAG
+    flags[1] &= ~_OPOST
+    flags[2] = flags[2] & ~_CSIZE_PARENB | _CS8
+    flags[3] &= ~_RAW_LFLAG
+    rest = bytearray(attributes[16:])
+    rest[_VMIN - 16] = 1
+    rest[_VTIME - 16] = 0
+    return b"".join(flag.to_bytes(4, "little") for flag in flags) + bytes(rest)
+
+
+def adopt_orphans() -> None:
+    """Become the reaper of what the container leaves behind (PR_SET_CHILD_SUBREAPER)."""
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1, name="PR_SET_CHILD_SUBREAPER")
+
+
+def reap_orphans() -> None:
+    """Collect adopted children that have ended."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return

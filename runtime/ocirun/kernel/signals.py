@@ -1,0 +1,33 @@
+"""Signals, through the interpreter's C module: the `signal` module costs an `enum` at start."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from typing import Final
+else:
+    import _signal
+
+SIGKILL: Final = 9
+SIGPIPE: Final = 13
+SIGTERM: Final = 15
+SIGCHLD: Final = 17
+SIGURG: Final = 23
+SIGWINCH: Final = 28
+
+
+def ignore_broken_pipes() -> None:
+    """SIGPIPE becomes EPIPE for the runtime itself."""
+    _signal.signal(SIGPIPE, _signal.SIG_IGN)
+
+
+def block_all() -> None:
+    """Block every signal, so that a signalfd(2) delivers them."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+
+
+def reset() -> None:
+    """What a program expects at execve(2): nothing blocked, and SIGPIPE as usual."""
+    _signal.signal(SIGPIPE, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

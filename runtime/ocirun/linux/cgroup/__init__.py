@@ -1,0 +1,299 @@
+"""linux.cgroupsPath and linux.resources: the container's cgroups, from their making to their removal.
+
+`prepare` chooses the driver once, from the mounted hierarchies; everything later works on the record (see `place`).
+Each function imports what it needs, since `state`, `kill` and `delete` need little of it.
+
+A runtime without the right to make cgroups runs the container without one when no limit was asked for, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.kernel import process as kernel
+from ocirun.kernel import raw
+from ocirun.steps import InsideStep, OutsideStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.facts import Facts
+    from ocirun.linux.cgroup.hierarchy import Hierarchies
+    from ocirun.linux.cgroup.limits import Setting
+    from ocirun.parent import Host
+    from ocirun.scene import Scene
+
+    Record = dict[str, Any]
+
+_NO_RIGHT: Final = (1, 13, 30)
+"""EPERM, EACCES, EROFS: what a runtime gets that may not make cgroups."""
+
+
+class Doors:
+    """The descriptors by which the container's process enters its v1 cgroups; opened only when `wanted`."""
+
+    __slots__ = ("fds", "wanted")
+
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+        self.wanted = False
+
+
+def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> list[OutsideStep]:
+    """The parent's steps before the clone: make, limit, allow devices. Refuses what this host or release cannot do."""
+    from ocirun.linux.cgroup import limits, place
+
+    resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
+    limits.refuse_unsupported(resources)
+    path = place.wanted(config, ident, systemd)
+    found = facts.cgroups
+    settings = _settings(resources, found)
+    early = [each for each in settings if not _late(each, found)]
+    return [
+        OutsideStep(create, place.POINTER, f"create the cgroup {path}", found, path, settings, Doors()),
+        *([OutsideStep(limit, limits.POINTER, "set the limits", early)] if early else []),
+        *_device_steps(resources, found, facts),
+    ]
+
+
+def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
+    from ocirun.linux.cgroup import limits
+
+    if found.mode == "unified":
+        from ocirun.linux.cgroup import v2
+
+        settings = limits.v2(resources)
+        v2.check(found, settings)
+    else:
+        from ocirun.linux.cgroup import v1
+
+        settings = limits.v1(resources)
+        v1.check(found, settings)
+    return settings
+
+
+def _late(setting: Setting, found: Hierarchies) -> bool:
+    """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
+    return found.mode == "unified" and setting.controller == "pids"
+
+
+def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
+    """devices.allow and devices.deny where that controller is mounted, else a program on the cgroup2."""
+    from ocirun.linux.cgroup import devices_v1
+
+    rules = devices_v1.rules(resources)
+    must = facts.euid == 0 and facts.initial_userns
+    if any("devices" in each.controllers for each in found.v1):
+        content: object = devices_v1.writes(rules)
+    elif found.unified:
+        from ocirun.linux.cgroup import devices_bpf
+
+        content = devices_bpf.program(rules)
+        if not content:
+            return []
+    else:
+        return []
+    return [OutsideStep(allow_devices, devices_v1.POINTER, "set the device rules", content, must)]
+
+
+def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideStep]:
+    """The container's first step: enter the v1 cgroups, which it does without the kernel's global lock (see `v1`).
+
+    Then the new cgroup namespace, if the config wants one: its root is the cgroup that the process is in at that moment, so
+    the clone cannot make it.
+    """
+    doors: Doors = prepared[0].args[3]
+    doors.wanted = True
+    named = (config.get("linux") or {}).get("namespaces") or ()
+    fresh = any(entry["type"] == "cgroup" and not entry.get("path") for entry in named)
+    return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)]
+
+
+def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:
+    """The parent's steps after the clone. Give `prepared` when `inside` is used; else the parent moves the process."""
+    from ocirun.linux.cgroup import limits, place
+
+    steps = []
+    if prepared is not None:
+        steps.append(OutsideStep(close_doors, place.POINTER, "close the cgroup's files", prepared[0].args[3]))
+    else:
+        steps.append(OutsideStep(move_in, place.POINTER, "enter the cgroup"))
+    found = facts.cgroups
+    resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
+    late = [each for each in _settings(resources, found) if _late(each, found)]
+    if late:
+        steps.append(OutsideStep(limit, limits.POINTER, "set the limit of processes", late))
+    return steps
+
+
+def create(step: OutsideStep, host: Host) -> None:
+    """Make the directories. Without the right to and without a limit, the container has no cgroup."""
+    from ocirun.errors import Failure
+
+    found, path, settings, doors = step.args
+    try:
+        if found.mode == "none":
+            raise Failure("no cgroup hierarchy is mounted", where=step.pointer, errno=_NO_RIGHT[0])
+        _make(found, path, settings, host)
+    except (Failure, OSError) as problem:
+        if problem.errno not in _NO_RIGHT or any(not setting.optional for setting in settings):
+            raise
+        _go_without(host, problem)
+        return
+    if doors.wanted:
+        from ocirun.linux.cgroup import members
+
+        doors.fds = members.open_doors(host.record["cgroup"])
+
+
+def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
+    if found.mode == "unified":
+        from ocirun.linux.cgroup import v2
+
+        v2.create(found, path, settings, host)
+    else:
+        from ocirun.linux.cgroup import v1
+
+        v1.create(found, path, host)
+
+
+def _go_without(host: Host, problem: BaseException) -> None:
+    from ocirun import log
+
+    if host.record.get("cgroup"):
+        for left in remove(host.record["cgroup"]):
+            log.warning(left)
+        host.record["cgroup"] = None
+        host.save()
+    log.warning(f"the container runs without a cgroup of its own, so without device rules: {problem}")
+
+
+def limit(step: OutsideStep, host: Host) -> None:
+    """Write the limits of `step.args[0]`."""
+    record = host.record["cgroup"]
+    if not record:
+        return
+    if record["driver"] == "v2":
+        from ocirun.linux.cgroup import v2
+
+        v2.limit(step.args[0], record)
+    else:
+        from ocirun.linux.cgroup import v1
+
+        v1.limit(step.args[0], record)
+
+
+def allow_devices(step: OutsideStep, host: Host) -> None:
+    """Apply the device rules; only a user namespace, where no device can be made, may go without them."""
+    content, must = step.args
+    record = host.record["cgroup"]
+    if not record:
+        return
+    try:
+        if isinstance(content, bytes):
+            from ocirun.linux.cgroup import devices_bpf
+
+            devices_bpf.apply(content, record["paths"]["unified"])
+        else:
+            from ocirun.linux.cgroup import v1
+
+            v1.allow_devices(content, record["paths"]["devices"])
+    except OSError as problem:
+        if must or problem.errno not in _NO_RIGHT:
+            raise
+        from ocirun import log
+
+        log.warning(f"the container runs without device rules: {problem}")
+
+
+def enter(step: InsideStep, _scene: Scene) -> None:
+    """Write 0, which is oneself, to each ``tasks``."""
+    doors, fresh = step.args
+    for fd in doors.fds:
+        try:
+            os.write(fd, b"0")
+        except OSError as problem:
+            raise raw.KernelError(problem.errno or 0, "write", "tasks") from None
+        os.close(fd)
+    if fresh:
+        kernel.unshare(kernel.CLONE_NEWCGROUP)
+
+
+def close_doors(step: OutsideStep, _host: Host) -> None:
+    """The container's process has its own copies."""
+    doors: Doors = step.args[0]
+    while doors.fds:
+        os.close(doors.fds.pop())
+
+
+def move_in(_step: OutsideStep, host: Host) -> None:
+    """Move the container's process into its cgroups; into a cgroup2 it was born."""
+    record = host.record["cgroup"]
+    if record and record["driver"] == "v1":
+        join(record, host.pid)
+
+
+def pids(record: Record) -> list[int]:
+    """The processes in the container's cgroups and below, unordered; none when these are gone."""
+    from ocirun.linux.cgroup import members
+
+    return members.pids(record)
+
+
+def kill_all(record: Record, signal: int) -> None:
+    """Signal every process of the container; see `members.kill_all`."""
+    from ocirun.linux.cgroup import members
+
+    members.kill_all(record, signal)
+
+
+def join(record: Record, pid: int, *subs: str) -> None:
+    """Move a process in; `subs` are ``[CONTROLLER[,CONTROLLER]:]PATH`` below the container's cgroups."""
+    from ocirun.linux.cgroup import members
+
+    members.join(record, pid, *subs)
+
+
+def open_doors(record: Record, *subs: str) -> Doors:
+    """For `exec`: what `enter` needs, in place of `join`."""
+    from ocirun.linux.cgroup import members
+
+    doors = Doors()
+    doors.fds = members.open_doors(record, *subs)
+    return doors
+
+
+def open_for_clone(record: Record, *subs: str) -> int:
+    """A descriptor for CLONE_INTO_CGROUP, or -1 where there is no cgroup2."""
+    from ocirun.linux.cgroup import members
+
+    return members.open_for_clone(record, *subs)
+
+
+def freeze(record: Record) -> None:
+    """Stop all processes of the container; comes back when they stand still."""
+    from ocirun.linux.cgroup import freezer
+
+    freezer.freeze(record)
+
+
+def thaw(record: Record) -> None:
+    """Let them go on."""
+    from ocirun.linux.cgroup import freezer
+
+    freezer.thaw(record)
+
+
+def is_frozen(record: Record) -> bool:
+    """Whether `freeze` holds."""
+    from ocirun.linux.cgroup import freezer
+
+    return freezer.is_frozen(record)
+
+
+def remove(record: Record) -> list[str]:
+    """Remove what this container made; returns what could not be done. Idempotent."""
+    from ocirun.linux.cgroup import removal
+
+    return removal.remove(record)

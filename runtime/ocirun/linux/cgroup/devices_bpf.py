@@ -1,0 +1,136 @@
+"""linux.resources.devices on cgroup v2: a BPF program that the kernel asks on each access (BPF_PROG_TYPE_CGROUP_DEVICE).
+
+The program walks the rules from the last to the first with the set of accesses still undecided: a rule that allows takes
+its accesses out of the set and ends when none is left, a rule that denies one of the set ends with no. Without any rule
+left the answer is no. So each access is decided by the last rule that speaks of it, as the spec's order wants.
+
+It is attached with BPF_F_ALLOW_MULTI: programs of cgroups above and programs already attached must allow as well, so that
+nothing of the host's policy is lost. The kernel drops it with the cgroup. Layouts are those of linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.kernel import raw
+from ocirun.linux.cgroup import groupfs
+from ocirun.linux.cgroup.devices_v1 import ANY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ocirun.linux.cgroup.devices_v1 import Rule
+
+BPF_PROG_LOAD: Final = 5
+BPF_PROG_ATTACH: Final = 8
+BPF_PROG_TYPE_CGROUP_DEVICE: Final = 15
+BPF_CGROUP_DEVICE: Final = 6
+BPF_F_ALLOW_MULTI: Final = 2
+BPF_DEVCG_DEV_BLOCK: Final = 1
+BPF_DEVCG_DEV_CHAR: Final = 2
+BPF_DEVCG_ACC_MKNOD: Final = 1
+BPF_DEVCG_ACC_READ: Final = 2
+BPF_DEVCG_ACC_WRITE: Final = 4
+
+_LDX_MEM_W: Final = 0x61
+_MOV32_IMM: Final = 0xB4
+_MOV32_REG: Final = 0xBC
+_AND32_IMM: Final = 0x54
+_RSH32_IMM: Final = 0x74
+_JNE32_IMM: Final = 0x56
+_JEQ32_IMM: Final = 0x16
+_JSET32_IMM: Final = 0x46
+_EXIT: Final = 0x95
+_CONTEXT: Final = 1  # r1: struct bpf_cgroup_dev_ctx { u32 access_type, major, minor }
+_KIND: Final = 2
+_ASKED: Final = 3
+_MAJOR: Final = 4
+_MINOR: Final = 5
+_BITS: Final = {"m": BPF_DEVCG_ACC_MKNOD, "r": BPF_DEVCG_ACC_READ, "w": BPF_DEVCG_ACC_WRITE}
+_KINDS: Final = {"b": BPF_DEVCG_DEV_BLOCK, "c": BPF_DEVCG_DEV_CHAR}
+_ALL_BITS: Final = 7
+_SIZE: Final = 8
+_U32: Final = 0xFFFFFFFF
+
+
+def _instruction(code: int, register: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
+    """struct bpf_insn."""
+    registers = register | source << 4
+    number = immediate & _U32
+    return bytes((code, registers)) + offset.to_bytes(2, "little", signed=True) + number.to_bytes(4, "little")
+
+
+def _answer(yes: bool) -> bytes:
+    return _instruction(_MOV32_IMM, 0, immediate=int(yes)) + _instruction(_EXIT)
+
+
+def program(rules: list[Rule]) -> bytes:
+    """The program's instructions; empty when everything is allowed, so that none is needed."""
+    parts = [
+        _instruction(_LDX_MEM_W, _ASKED, _CONTEXT, 0),  # access in the upper half, type in the lower
+        _instruction(_MOV32_REG, _KIND, _ASKED),
+        _instruction(_AND32_IMM, _KIND, immediate=0xFFFF),
+        _instruction(_RSH32_IMM, _ASKED, immediate=16),
+        _instruction(_LDX_MEM_W, _MAJOR, _CONTEXT, 4),
+        _instruction(_LDX_MEM_W, _MINOR, _CONTEXT, 8),
+    ]
+    denies = False
+    for rule in reversed(rules):
+        if rule.everything:
+            if rule.allow and not denies:
+                return b""
+            parts.append(_answer(rule.allow))
+            return b"".join(parts)
+        denies = denies or not rule.allow
+        parts.append(_rule(rule))
+    parts.append(_answer(False))
+    return b"".join(parts)
+
+
+def _rule(rule: Rule) -> bytes:
+    """One rule: tests that jump behind it when it is not meant, then its say."""
+    bits = sum(_BITS[letter] for letter in rule.access)
+    if rule.allow:
+        say = _instruction(_AND32_IMM, _ASKED, immediate=_ALL_BITS & ~bits)
+        say += _instruction(_JNE32_IMM, _ASKED, offset=2) + _answer(True)
+    else:
+        # JSET jumps over the unconditional jump, which a JEQ of a register with itself would have to imitate
+        say = _instruction(_JSET32_IMM, _ASKED, offset=1, immediate=bits)
+        say += _instruction(0x05, offset=2) + _answer(False)
+    tests = []
+    if rule.kind != "a":
+        tests.append((_KIND, _KINDS[rule.kind]))
+    if rule.major != ANY:
+        tests.append((_MAJOR, rule.major))
+    if rule.minor != ANY:
+        tests.append((_MINOR, rule.minor))
+    body = say
+    for register, number in reversed(tests):
+        body = _instruction(_JNE32_IMM, register, offset=len(body) // _SIZE, immediate=number) + body
+    return body
+
+
+def apply(content: bytes, directory: str) -> None:
+    """Load the program and attach it to the cgroup2 at `directory`. Raises OSError."""
+    loaded = _load(content)
+    try:
+        group = groupfs.open_group_for_bpf(directory)
+        try:
+            attributes = b"".join(
+                number.to_bytes(4, "little") for number in (group, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI)
+            )
+            _bpf(BPF_PROG_ATTACH, attributes, f"BPF_PROG_ATTACH on {directory}")
+        finally:
+            os.close(group)
+    finally:
+        os.close(loaded)
+
+
+def _load(content: bytes) -> int:
+    """BPF_PROG_LOAD. The kernel wants an address of the instructions: a bytearray that stays where it is gives it."""
+    raise NotImplementedError(content)
+
+
+def _bpf(command: int, attributes: bytes, detail: str) -> int:
+    return raw.call("bpf", raw.BPF, command, bytearray(attributes), len(attributes), detail=detail)

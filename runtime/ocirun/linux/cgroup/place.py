@@ -1,0 +1,121 @@
+"""Where the container's cgroups are, and making their directories: the part that both drivers share.
+
+The record, which is all that later commands need (JSON):
+
+    driver  ``v1`` or ``v2``
+    paths   controller -> absolute directory; ``name=systemd``; ``unified`` for cgroup2
+    made    the directories that this container made, parents first; everything else existed and stays
+
+It is saved before the first mkdir(2), so that a runtime killed at any moment leaves nothing that `delete` cannot find.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.errors import Failure, NotSupportedYet, failure
+from ocirun.linux.cgroup import groupfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from ocirun.linux.cgroup.hierarchy import Hierarchy
+    from ocirun.parent import Host
+
+    Place = tuple[str, str, list[str]]
+    Record = dict[str, Any]
+
+POINTER: Final = "/linux/cgroupsPath"
+UNIFIED: Final = "unified"
+_TRIES: Final = 16
+
+
+def wanted(config: dict[str, Any], ident: str, systemd: bool) -> str:
+    """linux.cgroupsPath, or the container's id; refuses what is no path of the cgroup filesystem."""
+    path: str = (config.get("linux") or {}).get("cgroupsPath") or ""
+    if systemd:
+        raise NotSupportedYet("the systemd cgroup driver", where=POINTER)
+    if path.count(":") == 2 and "/" not in path:
+        what = f"{path} has the form slice:prefix:name, which only --systemd-cgroup understands"
+        raise Failure(what, where=POINTER)
+    if ".." in path.split("/"):
+        raise Failure(f"the path {path} contains ..", where=POINTER)
+    if path and not path.strip("/."):
+        raise Failure(f"the path {path} is the root of the hierarchy, not a container's cgroup", where=POINTER)
+    return path or ident
+
+
+def directory(hierarchy: Hierarchy, path: str, beside: bool) -> str:
+    """The cgroup's directory: an absolute path starts at the mount, a relative one at the runtime's own cgroup.
+
+    beside: or beside the runtime's own cgroup, since a cgroup with processes cannot have children with controllers
+    (v2).
+    """
+    start = ""
+    if not path.startswith("/"):
+        start = os.path.dirname(hierarchy.own) if beside else hierarchy.own
+    return os.path.normpath(f"{hierarchy.mount}/{start}/{path}")
+
+
+def make(host: Host, driver: str, places: list[Place], furnish: Callable[[str, str], None]) -> None:
+    """Record and make the directories of (mount, directory, names in `paths`).
+
+    furnish: called with (mount, directory) after each mkdir(2), for what a new cgroup needs before it can be used.
+    """
+    made: list[str] = []
+    owners: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    for mount, path, names in places:
+        absent = groupfs.missing(mount, path)
+        if not absent:
+            check_unused(path)
+        made += absent
+        owners.update(dict.fromkeys(absent, mount))
+        paths.update(dict.fromkeys(names, path))
+    record: Record = {"driver": driver, "paths": paths, "made": made}
+    host.record["cgroup"] = record
+    host.save()
+    leaves = frozenset(paths.values())
+    for path in list(made):
+        if not _mkdir(owners[path], path):
+            # somebody else made it since: it is theirs, and a container's own cgroup must still be unused
+            made.remove(path)
+            host.save()
+            if path in leaves:
+                check_unused(path)
+        furnish(owners[path], path)
+
+
+def _mkdir(mount: str, path: str) -> bool:
+    """Whether it was made and not there already. A parent that another container's delete took away is made again."""
+    for _ in range(_TRIES):
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            for parent in groupfs.missing(mount, os.path.dirname(path)):
+                try:
+                    os.mkdir(parent, 0o755)
+                except FileExistsError:
+                    continue
+        except OSError as problem:
+            raise failure(f"make the cgroup {path}", problem, where=POINTER) from None
+        else:
+            return True
+    raise Failure(f"make the cgroup {path}: its parent is removed again and again", where=POINTER)
+
+
+def check_unused(path: str) -> None:
+    """Refuse a cgroup with processes or a frozen one: what is done to one container must not reach another."""
+    pids = groupfs.all_processes(path)
+    if pids:
+        raise Failure(f"the cgroup {path} is not empty: it holds {len(pids)} processes", where=POINTER)
+    for name, frozen in (("freezer.state", b"FROZEN"), ("cgroup.freeze", b"1")):
+        try:
+            if groupfs.read(f"{path}/{name}").strip() == frozen:
+                raise Failure(f"the cgroup {path} is frozen", where=POINTER)
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,122 @@
+"""The cgroup v2 driver: one cgroup, in which the container's process is born (CLONE_INTO_CGROUP).
+
+Only the controllers that a limit needs are enabled on the way down, see the kernel's
+Documentation/admin-guide/cgroup-v2.rst ("Enabling and Disabling"): a controller reaches a cgroup when every ancestor
+has it in cgroup.subtree_control.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.errors import Failure, failure
+from ocirun.linux.cgroup import groupfs, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
+    from ocirun.linux.cgroup.limits import Setting
+    from ocirun.parent import Host
+
+    Record = dict[str, Any]
+
+
+def check(found: Hierarchies, settings: list[Setting]) -> None:
+    """Refuse a limit whose controller the mounted hierarchy does not have."""
+    assert found.unified
+    needed = [setting for setting in settings if not setting.optional]
+    if not needed:
+        return
+    available = groupfs.read(f"{found.unified.mount}/cgroup.controllers").decode().split()
+    for setting in needed:
+        if setting.controller not in available:
+            what = f"{setting.file} needs the controller {setting.controller}, which {found.unified.mount} does not have"
+            raise Failure(what, where=setting.pointer)
+
+
+def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
+    """Make the cgroup, enable the controllers of `settings` for it, and leave its descriptor in `host.cgroup_fd`."""
+    hierarchy = found.unified
+    assert hierarchy
+    directory = place.directory(hierarchy, path, True)
+    place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish)
+    _enable(hierarchy, directory, settings)
+    refuse_threaded(directory)
+    host.cgroup_fd = groupfs.open_group(directory)
+
+
+def _furnish(_mount: str, _path: str) -> None:
+    """A cgroup of v2 is usable as it is."""
+
+
+def refuse_threaded(path: str) -> None:
+    """A process can only live in a cgroup whose type is ``domain`` or ``domain threaded``."""
+    try:
+        kind = groupfs.read(f"{path}/cgroup.type").strip().decode()
+    except FileNotFoundError:
+        return  # the root has no type
+    if kind not in ("domain", "domain threaded"):
+        what = f"the cgroup {path} is of type {kind}: it holds threads of another cgroup, a container needs a domain"
+        raise Failure(what, where=place.POINTER)
+
+
+def _enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> None:
+    """Write cgroup.subtree_control from the mount down to the cgroup's parent, where something is missing."""
+    wanted = {setting.controller: setting for setting in settings if not setting.optional}
+    if not wanted:
+        return
+    parents = [hierarchy.mount]
+    for part in directory[len(hierarchy.mount) :].split("/")[1:-1]:
+        parents.append(f"{parents[-1]}/{part}")
+    for parent in parents:
+        enabled = groupfs.read(f"{parent}/cgroup.subtree_control").decode().split()
+        lacking = [name for name in wanted if name not in enabled]
+        for name in lacking:
+            _enable_one(parent, name, wanted[name])
+
+
+def _enable_one(parent: str, name: str, setting: Setting) -> None:
+    try:
+        groupfs.write(f"{parent}/cgroup.subtree_control", b"+" + name.encode())
+    except OSError as problem:
+        doing = f"{setting.file} needs the controller {name}: enable it below {parent}"
+        hint = ""
+        if problem.errno == groupfs.EBUSY:
+            hint = f"{parent} holds processes itself; cgroup v2 allows that only in cgroups without such children"
+        elif problem.errno == groupfs.ENOENT:
+            doing += ", which does not have it from its own parent"
+        raise failure(doing, problem, where=setting.pointer, hint=hint) from None
+
+
+def limit(settings: list[Setting], record: Record) -> None:
+    """Write the limits, in their order."""
+    path = record["paths"][place.UNIFIED]
+    group = groupfs.open_group(path)
+    try:
+        for setting in settings:
+            file, value = setting.file, setting.value
+            if (setting.instead or setting.optional) and not os.access(file, os.F_OK, dir_fd=group):
+                if setting.instead is None:
+                    continue
+                file, value = setting.instead
+            groupfs.put(group, path, file, value, setting.pointer)
+    finally:
+        os.close(group)
+
+
+def entrance(record: Record, subs: tuple[str, ...]) -> str:
+    """The directory that a process of `exec` is put into: ``PATH`` below the container's cgroup, or that itself.
+
+    A container that manages its own cgroups (systemd) has moved its processes down and enabled controllers; its cgroup
+    then takes no process, and the one that holds its oldest process is taken.
+    """
+    path: str = record["paths"][place.UNIFIED]
+    if subs:
+        sub = subs[-1].rpartition(":")[2]
+        return os.path.normpath(f"{path}/{sub}")
+    if not groupfs.read(f"{path}/cgroup.subtree_control").strip() or groupfs.processes(path):
+        return path
+    held = [(min(pids), each) for each in groupfs.tree(path) if (pids := groupfs.processes(each))]
+    return min(held)[1] if held else path

@@ -1,0 +1,151 @@
+"""linux.devices, the default devices and the symlinks of /dev (config-linux.md; runtime-linux.md).
+
+In the initial user namespace devices are made with mknodat(2); elsewhere, where that is forbidden, the host's are
+bound. An image that brings /dev as a bind mount has arranged it itself and is left alone, as runc does.
+
+SECURITY: /dev is reached once, inside the root, and everything in it is made relative to that descriptor
+(CVE-2026-41579). A file that already exists under a device's name must be exactly that device, or creation fails.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ocirun.errors import Failure
+from ocirun.kernel import files, mount, raw
+from ocirun.steps import InsideStep, OutsideStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.parent import Host
+    from ocirun.scene import Scene
+
+_KINDS: Final = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+_EEXIST: Final = 17
+_DEFAULT: Final = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_SYMLINKS: Final = (
+    (b"fd", b"/proc/self/fd"),
+    (b"stdin", b"/proc/self/fd/0"),
+    (b"stdout", b"/proc/self/fd/1"),
+    (b"stderr", b"/proc/self/fd/2"),
+)
+
+
+def _wanted(config: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(pointer, path, entry) of the configured devices, then of the default ones that the config does not name."""
+    listed = (config.get("linux") or {}).get("devices") or ()
+    found = [(f"/linux/devices/{at}", files.clean(entry["path"]), entry) for at, entry in enumerate(listed)]
+    named = {path for _pointer, path, _entry in found}
+    for name, major, minor in _DEFAULT:
+        if f"/dev/{name}" not in named:
+            entry = {"type": "c", "major": major, "minor": minor, "fileMode": 0o666}
+            found.append(("/linux/devices", f"/dev/{name}", entry))
+    return found
+
+
+def plan(config: dict[str, Any], may_mknod: bool, may_mount: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The parent's copies of host devices (only without mknod), and the container's steps."""
+    outside: list[OutsideStep] = []
+    inside: list[InsideStep] = []
+    for pointer, path, entry in _wanted(config):
+        mode = _KINDS[entry["type"]]
+        number = 0 if entry["type"] == "p" else os.makedev(entry["major"], entry["minor"])
+        if may_mknod or entry["type"] == "p":
+            text = f"make the device {path}"
+            permissions = entry.get("fileMode", 0o666) & 0o7777
+            owner = (entry.get("uid", 0), entry.get("gid", 0))
+            inside.append(InsideStep(make, pointer, text, os.fsencode(path), mode | permissions, number, owner))
+        else:
+            text = f"bind the host's device {path}"
+            copied = OutsideStep(copy_device, pointer, text, path, mode, number)
+            if may_mount:
+                outside.append(copied)
+            inside.append(InsideStep(bind, pointer, text, os.fsencode(path), copied, may_mount))
+    inside.append(InsideStep(link_standard, "/linux/devices", "make the symbolic links of /dev"))
+    return outside, inside
+
+
+def make(step: InsideStep, scene: Scene) -> None:
+    """mknodat(2), then mode and owner; an existing node must be the very device."""
+    path, mode, number, (uid, gid) = step.args
+    head, _, name = path.rpartition(b"/")
+    parent = files.make_directories(scene.root, head)
+    try:
+        made = raw.syscall(raw.MKNODAT, parent, name, mode, number)
+        if made == -_EEXIST:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
+                raise raw.KernelError(_EEXIST, "mknodat", f"{os.fsdecode(path)} exists and is something else")
+            return
+        raw.checked("mknodat", made, os.fsdecode(path))
+        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, stat.S_IMODE(mode), dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def copy_device(step: OutsideStep, _host: Host | None) -> None:
+    """A detached mount of the host's device node, verified to be the one that the config means."""
+    path, mode, number = step.args
+    try:
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as problem:
+        raise raw.KernelError(problem.errno or 0, "open", path) from None
+    found = os.fstat(fd)
+    if stat.S_IFMT(found.st_mode) != mode or found.st_rdev != number:
+        raise Failure(f"{step.text}: the host's {path} is another device", where=step.pointer)
+    step.fd = mount.copy(fd, False)
+    os.close(fd)
+
+
+def bind(step: InsideStep, scene: Scene) -> None:
+    """Attach the copy to a file of that name."""
+    path, copied, by_parent = step.args
+    if not by_parent:
+        copy_device(copied, None)
+    target = files.make_file(scene.root, path)
+    mount.move_mount(copied.fd, target)
+    os.close(target)
+    os.close(copied.fd)
+
+
+def link_standard(_step: InsideStep, scene: Scene) -> None:
+    """/dev/fd, stdin, stdout, stderr and ptmx; a name that the image already has stays."""
+    dev = files.make_directories(scene.root, b"dev")
+    links = list(_SYMLINKS) if _exists(scene.root, b"proc/self/fd") else []
+    if _exists(scene.root, b"dev/pts/ptmx"):
+        links.append((b"ptmx", b"pts/ptmx"))
+        _remove_plain_ptmx(dev)
+    for name, target in links:
+        made = raw.syscall(raw.SYMLINKAT, target, dev, name)
+        if made != -_EEXIST:
+            raw.checked("symlinkat", made, os.fsdecode(name))
+    os.close(dev)
+
+
+def _remove_plain_ptmx(dev: int) -> None:
+    """A device node ptmx in an image's own /dev belongs to another devpts: it makes room for the link."""
+    try:
+        if stat.S_ISCHR(os.stat("ptmx", dir_fd=dev, follow_symlinks=False).st_mode):
+            os.unlink("ptmx", dir_fd=dev)
+    except OSError as problem:
+        if problem.errno != 2:
+            raise
+
+
+def _exists(root: int, path: bytes) -> bool:
+    try:
+        os.close(files.open_in_root(root, path))
+    except raw.KernelError:
+        return False
+    return True

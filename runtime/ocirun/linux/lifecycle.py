@@ -1,0 +1,79 @@
+"""Steps that belong to no one subsystem: a session of its own, no_new_privs, and the hooks of the container's side."""
+
+from __future__ import annotations
+
+import os
+
+from ocirun import hooks as running
+from ocirun.kernel import process as kernel
+from ocirun.kernel import raw
+from ocirun.steps import InsideStep
+from ocirun.sync import CONTINUE, HOOKS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.scene import Scene
+
+
+def new_session(process: dict[str, Any] | None) -> list[InsideStep]:
+    """setsid(2), which a terminal has done already."""
+    if process and process.get("terminal"):
+        return []
+    return [InsideStep(set_session, "", "begin a session")]
+
+
+def no_new_privileges(process: dict[str, Any], pointer: str) -> list[InsideStep]:
+    """process.noNewPrivileges."""
+    if not process.get("noNewPrivileges"):
+        return []
+    return [InsideStep(set_no_new_privileges, f"{pointer}/noNewPrivileges", "set no_new_privs")]
+
+
+def before_pivot(hooks: dict[str, Any]) -> list[InsideStep]:
+    """prestart and createRuntime by the parent, then createContainer here, all before the root changes (config.md)."""
+    steps = []
+    if hooks.get("prestart") or hooks.get("createRuntime"):
+        steps.append(InsideStep(ask_for_hooks, "/hooks", "let the runtime's hooks run"))
+    return steps + _own("createContainer", hooks)
+
+
+def before_program(hooks: dict[str, Any]) -> list[InsideStep]:
+    """startContainer, in the container, when `start` has come."""
+    return _own("startContainer", hooks)
+
+
+def _own(name: str, hooks: dict[str, Any]) -> list[InsideStep]:
+    status = "creating" if name == "createContainer" else "created"
+    return [
+        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status.encode())
+        for at, hook in enumerate(hooks.get(name) or ())
+    ]
+
+
+def set_session(_step: InsideStep, _scene: Scene) -> None:
+    """setsid(2); EPERM says that this process already leads a group, as process 1 of a joined session may."""
+    result = raw.syscall(raw.SETSID)
+    if result < 0 and result != -1:
+        raw.checked("setsid", result)
+
+
+def set_no_new_privileges(_step: InsideStep, _scene: Scene) -> None:
+    """prctl(PR_SET_NO_NEW_PRIVS)."""
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, name="PR_SET_NO_NEW_PRIVS")
+
+
+def ask_for_hooks(_step: InsideStep, scene: Scene) -> None:
+    """HOOKS, CONTINUE."""
+    scene.channel.send(HOOKS)
+    scene.channel.expect(CONTINUE)
+
+
+def run_hook(step: InsideStep, scene: Scene) -> None:
+    """One hook, with the state as the container sees it: its own pid there."""
+    hook, status = step.args
+    state = scene.state.replace(b'"status":""', b'"status":"%s"' % status).replace(
+        b'"pid":0', b'"pid":%d' % os.getpid()
+    )
+    running.run(hook, state, False)

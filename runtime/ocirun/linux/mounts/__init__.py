@@ -1,0 +1,231 @@
+"""mounts: each entry in the order of the config, with the new mount API and without a path string inside the root.
+
+A bind is copied by the parent (open_tree(2)), in the host's namespaces and with the host's rights to the source; the
+copy is detached, gets its flags there, and is inherited. A filesystem is made inside (fsopen(2)), in the namespaces
+that it shows. Both are attached (move_mount(2)) to a target that was resolved inside the root.
+
+SECURITY: a proc or sysfs is only mounted on a directory reached without any symlink (CVE-2023-27561), and nothing but
+a few files of lxcfs is mounted inside a procfs (CVE-2019-16884).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ocirun.errors import failure
+from ocirun.kernel import files, mount, raw
+from ocirun.kernel.userns import mapped_namespace
+from ocirun.linux.mounts import copyup
+from ocirun.linux.mounts.wish import PROC_FILES, Wish, check
+from ocirun.steps import InsideStep, OutsideStep
+from ocirun_spec import mount_options as table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.facts import Facts
+    from ocirun.parent import Host
+    from ocirun.scene import Scene
+
+_ENOENT: Final = 2
+_NO_SYMLINK_TYPES: Final = ("proc", "sysfs")
+
+
+def plan(
+    config: dict[str, Any], bundle: str, facts: Facts, shared: bool, ident: str
+) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The parent's and the container's steps, in order. ``cgroup`` entries are left to `ocirun.linux.cgroup.mounts`.
+
+    shared:    copies stay peers of the host's mounts instead of becoming their slaves.
+    """
+    outside: list[OutsideStep] = []
+    inside: list[InsideStep] = []
+    for at, entry in enumerate(config.get("mounts") or ()):
+        pointer = f"/mounts/{at}"
+        wish = Wish(entry)
+        check(entry, wish, pointer)
+        destination = os.fsencode(files.clean(entry["destination"]))
+        if wish.remount:
+            text = f"remount {entry['destination']}"
+            inside.append(InsideStep(remount, pointer, text, destination, wish))
+        elif wish.bind:
+            source = os.path.join(bundle, entry.get("source") or "")
+            text = f"bind mount {source} on {entry['destination']}"
+            mappings = _mappings(entry, wish, config)
+            copied = OutsideStep(copy_source, pointer, text, source, wish, shared, mappings)
+            if facts.may_mount:
+                outside.append(copied)
+            inside.append(InsideStep(attach_bind, pointer, text, destination, copied, facts.may_mount))
+        elif entry.get("type") == "cgroup":
+            inside.append(
+                InsideStep(mount_cgroup, pointer, f"mount cgroup on {entry['destination']}", destination, wish)
+            )
+        else:
+            inside.append(_filesystem(entry, wish, pointer, destination, _mappings(entry, wish, config)))
+    return outside, inside
+
+
+def provides(config: dict[str, Any], path: str) -> bool:
+    """Whether a bind mount brings `path` as a whole."""
+    entries = config.get("mounts") or ()
+    return any(files.clean(entry["destination"]) == path and Wish(entry).bind for entry in entries)
+
+
+def _mappings(entry: dict[str, Any], wish: Wish, config: dict[str, Any]) -> tuple[Any, Any] | None:
+    """The id mappings of an ``idmap`` mount: its own, else the container's."""
+    if not wish.idmap and not entry.get("uidMappings"):
+        return None
+    linux = config.get("linux") or {}
+    uids = entry.get("uidMappings") or linux.get("uidMappings")
+    gids = entry.get("gidMappings") or linux.get("gidMappings")
+    return (uids, gids) if uids and gids else None
+
+
+def _filesystem(
+    entry: dict[str, Any], wish: Wish, pointer: str, destination: bytes, mappings: tuple[Any, Any] | None
+) -> InsideStep:
+    fstype = entry.get("type") or "none"
+    text = f"mount {fstype} on {entry['destination']}"
+    options = [(b"source", os.fsencode(entry["source"]))] if entry.get("source") else []
+    for option in (*wish.keys, *wish.data):
+        key, equals, value = os.fsencode(option).partition(b"=")
+        options.append((key, value if equals else b""))
+    return InsideStep(mount_filesystem, pointer, text, destination, os.fsencode(fstype), options, wish, mappings)
+
+
+def copy_source(step: OutsideStep, _host: Host | None) -> None:
+    """A detached copy of the source with all its flags set, in `step.fd`."""
+    source, wish, shared, mappings = step.args
+    recursive = mount.AT_RECURSIVE if wish.bind == table.RBIND else 0
+    try:
+        step.fd = mount.open_tree(mount.AT_FDCWD, os.fsencode(source), mount.OPEN_TREE_CLONE | recursive)
+        if not shared:
+            mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+        if mappings:
+            _idmap(step.fd, wish, mappings)
+        _set_attributes(step.fd, wish)
+    except raw.KernelError as problem:
+        raise failure(step.text, problem, where=step.pointer) from None
+
+
+def _idmap(fd: int, wish: Wish, mappings: tuple[Any, Any]) -> None:
+    userns = mapped_namespace(*mappings)
+    recursive = mount.AT_RECURSIVE if wish.idmap == table.RIDMAP else 0
+    try:
+        mount.mount_setattr(fd, recursive, mount.MOUNT_ATTR_IDMAP, userns=userns)
+    finally:
+        os.close(userns)
+
+
+def _set_attributes(fd: int, wish: Wish) -> None:
+    """Flags of this mount, flags of the whole tree, propagation; each only when asked for."""
+    for flags, (to_set, to_clear) in ((0, wish.attributes), (mount.AT_RECURSIVE, wish.recursive)):
+        if to_set or to_clear:
+            mount.mount_setattr(fd, flags, to_set, to_clear)
+
+
+def _propagate(fd: int, wish: Wish) -> None:
+    for flag in wish.propagation:
+        recursive = mount.AT_RECURSIVE if flag & table.MS_REC else 0
+        mount.mount_setattr(fd, recursive, 0, propagation=flag & ~table.MS_REC)
+
+
+def _target(scene: Scene, destination: bytes, directory: bool) -> int:
+    """The mount's target inside the root, made when missing; an O_PATH descriptor."""
+    if directory:
+        target = files.make_directories(scene.root, destination)
+    else:
+        try:
+            target = files.open_in_root(scene.root, destination)
+        except raw.KernelError as problem:
+            if problem.errno != _ENOENT:
+                raise
+            target = files.make_file(scene.root, destination)
+    return target
+
+
+def _attach(fd: int, target: int, destination: bytes) -> None:
+    """move_mount(2), unless the target turned out to lie in a procfs."""
+    if files.statfs_type(target) == files.PROC_SUPER_MAGIC and os.fsdecode(destination) not in PROC_FILES:
+        raise raw.KernelError(1, "move_mount", "the destination leads into a procfs")
+    mount.move_mount(fd, target)
+    os.close(target)
+
+
+def attach_bind(step: InsideStep, scene: Scene) -> None:
+    """Attach the copied source."""
+    destination, copied, by_parent = step.args
+    if not by_parent:
+        copy_source(copied, None)
+    directory = stat.S_ISDIR(os.fstat(copied.fd).st_mode)
+    _propagate(copied.fd, copied.args[1])
+    _attach(copied.fd, _target(scene, destination, directory), destination)
+    os.close(copied.fd)
+
+
+def mount_filesystem(step: InsideStep, scene: Scene) -> None:
+    """fsopen, fsconfig, fsmount, then the order that tmpcopyup needs: fill it, make it read-only, attach it."""
+    destination, fstype, options, wish, mappings = step.args
+    if os.fsdecode(fstype) in _NO_SYMLINK_TYPES:
+        target = _plain_directory(scene.root, destination)
+    else:
+        target = _target(scene, destination, True)
+    if fstype == b"tmpfs" and not any(key == b"mode" for key, _value in options):
+        options = [(b"mode", b"%o" % stat.S_IMODE(os.fstat(target).st_mode)), *options]
+    fd = make_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
+    if wish.tmpcopyup:
+        copyup.copy_tree(target, fd)
+    if mappings:
+        _idmap(fd, wish, mappings)
+    _set_attributes(fd, wish)
+    _propagate(fd, wish)
+    _attach(fd, target, destination)
+    os.close(fd)
+
+
+def _plain_directory(root: int, destination: bytes) -> int:
+    """SECURITY: proc and sysfs go on a real directory: a symlink anywhere in the path would move what LSMs trust."""
+    os.close(files.make_directories(root, destination))
+    resolve = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_SYMLINKS
+    return files.openat2(root, destination, os.O_PATH | os.O_DIRECTORY, resolve)
+
+
+def make_filesystem(fstype: bytes, options: list[tuple[bytes, bytes]], attributes: int) -> int:
+    """A detached mount of a new filesystem instance."""
+    context = mount.fsopen(fstype)
+    try:
+        for key, value in options:
+            if value:
+                mount.fsconfig_string(context, key, value)
+            else:
+                mount.fsconfig_flag(context, key)
+        mount.fsconfig_create(context)
+        return mount.fsmount(context, attributes)
+    finally:
+        os.close(context)
+
+
+def remount(step: InsideStep, scene: Scene) -> None:
+    """Change what is mounted at the destination: its flags, and without ``bind`` its filesystem's parameters."""
+    destination, wish = step.args
+    target = files.open_in_root(scene.root, destination)
+    if not wish.bind and (wish.keys or wish.data):
+        context = mount.fspick(target)
+        for option in (*wish.keys, *wish.data):
+            key, equals, value = os.fsencode(option).partition(b"=")
+            if equals:
+                mount.fsconfig_string(context, key, value)
+            else:
+                mount.fsconfig_flag(context, key)
+        mount.fsconfig_reconfigure(context)
+        os.close(context)
+    _set_attributes(target, wish)
+    _propagate(target, wish)
+    os.close(target)
+
+
+def mount_cgroup(step: InsideStep, scene: Scene) -> None:
+    """The container's view of its cgroups: see `ocirun.linux.cgroup.mounts`."""
+    raise NotImplementedError

@@ -1,0 +1,71 @@
+"""One mount entry's options, taken apart, and what is refused before the kernel is asked. Pure."""
+
+from __future__ import annotations
+
+from ocirun.errors import Failure
+from ocirun.kernel import files
+from ocirun_spec import mount_options as table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+PROC_FILES: Final = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev",
+        "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+    )
+)  # fmt: skip
+"""What lxcfs and its like put over single files of /proc; the list that runc allows."""
+
+
+class Wish:
+    """One entry's options, taken apart (config.md, Linux mount options)."""
+
+    __slots__ = ("attributes", "bind", "data", "idmap", "keys", "propagation", "recursive", "remount", "tmpcopyup")
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        options: list[str] = entry.get("options") or []
+        self.attributes = table.attributes(options, table.FLAG)
+        self.recursive = table.attributes(options, table.RECURSIVE)
+        self.propagation: list[int] = []
+        self.keys: list[str] = []
+        self.data: list[str] = []
+        self.bind = table.BIND if entry.get("type") == table.BIND else ""
+        self.idmap = ""
+        self.remount = self.tmpcopyup = False
+        for option in options:
+            row = table.OPTIONS.get(option)
+            if row is None:
+                self.data.append(option)
+            else:
+                self._take(row)
+
+    def _take(self, row: table.MountOption) -> None:
+        if row.kind == table.PROPAGATION:
+            self.propagation.append(row.ms_set)
+        elif row.kind == table.SUPERBLOCK and row.key:
+            self.keys.append(row.key)
+        elif row.kind in (table.BIND, table.RBIND):
+            self.bind = row.kind
+        elif row.kind in (table.IDMAP, table.RIDMAP):
+            self.idmap = row.kind
+        elif row.kind == table.REMOUNT:
+            self.remount = True
+        elif row.kind == table.TMPCOPYUP:
+            self.tmpcopyup = True
+
+
+def check(entry: dict[str, Any], wish: Wish, pointer: str) -> None:
+    """Refuse what must not be mounted whatever the kernel says."""
+    destination = files.clean(entry["destination"])
+    if destination == "/":
+        raise Failure("mount on /: the root is given by root.path", where=pointer)
+    if destination == "/proc" and entry.get("type") != "proc" and not wish.bind:
+        raise Failure(f"mount {entry.get('type')} on /proc: only a proc filesystem may be there", where=pointer)
+    if destination.startswith("/proc/") and destination not in PROC_FILES:
+        raise Failure(f"mount on {destination}: nothing may be mounted inside /proc", where=pointer)
+    if wish.bind and not wish.remount and wish.data:
+        what = f"bind mount on {destination}: a bind takes no option of a filesystem: {', '.join(wish.data)}"
+        raise Failure(what, where=f"{pointer}/options")

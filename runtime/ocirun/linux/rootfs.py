@@ -1,0 +1,176 @@
+"""root: from a directory of the bundle to the container's ``/``.
+
+The parent copies the directory's mount, detached (open_tree(2)), so that the container's process never needs the host's
+path. Inside, the copy is attached over ``/`` and pivot_root(2) makes it the root; the host's tree is unmounted. With
+--no-pivot the copy becomes the root by chroot(2) instead, for hosts whose root is not a mount (initramfs).
+
+SECURITY: between `attach` and `pivot` everything under the container's root is reached through `scene.root` only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ocirun.errors import Failure, failure
+from ocirun.kernel import mount
+from ocirun.steps import InsideStep, OutsideStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.facts import Facts
+    from ocirun.parent import Host
+    from ocirun.scene import Scene
+
+PROPAGATION: Final = {
+    "shared": (mount.MS_SHARED, 0),
+    "slave": (mount.MS_SLAVE, 0),
+    "private": (mount.MS_PRIVATE, 0),
+    "unbindable": (mount.MS_UNBINDABLE, 0),
+    "rshared": (mount.MS_SHARED, mount.AT_RECURSIVE),
+    "rslave": (mount.MS_SLAVE, mount.AT_RECURSIVE),
+    "rprivate": (mount.MS_PRIVATE, mount.AT_RECURSIVE),
+    "runbindable": (mount.MS_UNBINDABLE, mount.AT_RECURSIVE),
+}
+
+
+def stays_shared(config: dict[str, Any]) -> bool:
+    """Whether mounts of the host stay peers of their copies: only where the config asks for a shared root."""
+    return (config.get("linux") or {}).get("rootfsPropagation") in ("shared", "rshared")
+
+
+def prepare(config: dict[str, Any], bundle: str, facts: Facts) -> OutsideStep:
+    """Open the root directory and, where the runtime may, copy its mount."""
+    path = os.path.join(bundle, config["root"]["path"])
+    return OutsideStep(
+        open_root, "/root/path", f"open the root filesystem {path}", path, facts.may_mount, stays_shared(config)
+    )
+
+
+def open_root(step: OutsideStep, _host: Host) -> None:
+    """A detached recursive copy in `step.fd`, or without the privilege to copy a plain O_PATH descriptor."""
+    path, may_mount, shared = step.args
+    try:
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            raise Failure(f"{step.text}: it is a symbolic link", where=step.pointer)
+        if not stat.S_ISDIR(found.st_mode):
+            raise Failure(f"{step.text}: it is not a directory", where=step.pointer)
+        step.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as problem:
+        raise failure(step.text, problem, where=step.pointer) from None
+    if may_mount:
+        plain, step.fd = step.fd, mount.copy(step.fd, True)
+        os.close(plain)
+        if not shared:
+            mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+
+
+def attach(opened: OutsideStep, config: dict[str, Any], facts: Facts) -> list[InsideStep]:
+    """Cut the new mount namespace's ties to the host, then put the root on top of it."""
+    text = "stop mounts from reaching the host"
+    path = None if facts.may_mount else opened.args[0]
+    return [
+        InsideStep(cut_propagation, "/linux/rootfsPropagation", text, stays_shared(config)),
+        InsideStep(attach_root, "/root/path", "attach the root filesystem", opened, path),
+    ]
+
+
+def cut_propagation(step: InsideStep, _scene: Scene) -> None:
+    """MS_SLAVE on the whole copy of the host's tree, before the first mount: the host sees none of ours.
+
+    With a shared root the tree stays as it is, except its top, on which our root is attached and must not propagate.
+    """
+    top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if step.args[0]:
+        mount.mount_setattr(top, 0, 0, propagation=mount.MS_PRIVATE)
+    else:
+        mount.mount_setattr(top, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+    os.close(top)
+
+
+def attach_root(step: InsideStep, scene: Scene) -> None:
+    """move_mount(2) over ``/``; the process's own root stays below it until `pivot`.
+
+    Where the parent could not copy the mount, it is copied here, by path, while no content of the image is reachable.
+    """
+    opened, path = step.args
+    scene.root = opened.fd
+    if path is not None:
+        plain = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        scene.root = mount.copy(plain, True)
+        os.close(plain)
+    top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount.move_mount(scene.root, top)
+    os.close(top)
+
+
+def pivot(no_pivot: bool, mount_namespace: bool) -> InsideStep:
+    """Make the container's root the root; the way depends on --no-pivot and on there being a mount namespace."""
+    if not mount_namespace:
+        return InsideStep(change_root, "/root/path", "change the root to the container's")
+    if no_pivot:
+        return InsideStep(move_root, "/root/path", "move the container's root to / (--no-pivot)")
+    return InsideStep(pivot_root, "/root/path", "pivot to the container's root")
+
+
+def pivot_root(_step: InsideStep, scene: Scene) -> None:
+    """pivot_root(".", ".") and unmount what is then below; pivot_root(2), notes, describes this form."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fchdir(scene.root)
+    mount.pivot_root(b".", b".")
+    os.fchdir(old)
+    os.close(old)
+    mount.umount(b".")
+    os.chdir("/")
+
+
+def move_root(_step: InsideStep, scene: Scene) -> None:
+    """chroot(2) into the mount on top of ``/``. The host's tree stays mounted below it, out of reach of path walks."""
+    os.fchdir(scene.root)
+    os.chroot(".")
+    os.chdir("/")
+
+
+def change_root(_step: InsideStep, scene: Scene) -> None:
+    """chroot(2) alone: without a mount namespace there is nothing to pivot."""
+    move_root(_step, scene)
+
+
+def enter_plain(opened: OutsideStep) -> InsideStep:
+    """Without a mount namespace: the root is the plain directory."""
+    return InsideStep(use_directory, "/root/path", "enter the root filesystem", opened)
+
+
+def use_directory(step: InsideStep, scene: Scene) -> None:
+    """The descriptor as it is."""
+    scene.root = step.args[0].fd
+
+
+def finish(config: dict[str, Any]) -> list[InsideStep]:
+    """After everything is mounted: the root's propagation and read-only flag, on the descriptor."""
+    steps = []
+    name = (config.get("linux") or {}).get("rootfsPropagation")
+    if name:
+        steps.append(
+            InsideStep(set_propagation, "/linux/rootfsPropagation", f"make the root {name}", *PROPAGATION[name])
+        )
+    if config["root"].get("readonly"):
+        steps.append(InsideStep(make_readonly, "/root/readonly", "make the root read-only"))
+    return steps
+
+
+def set_propagation(step: InsideStep, scene: Scene) -> None:
+    """mount_setattr(2) on the root mount."""
+    propagation, recursive = step.args
+    mount.mount_setattr(scene.root, recursive, 0, propagation=propagation)
+
+
+def make_readonly(_step: InsideStep, scene: Scene) -> None:
+    """MOUNT_ATTR_RDONLY on the root mount alone; what is mounted below keeps its own flags.
+
+    SECURITY: on the descriptor that was opened before the image was reachable (CVE-2026-115521).
+    """
+    mount.mount_setattr(scene.root, 0, mount.MOUNT_ATTR_RDONLY)

@@ -1,0 +1,94 @@
+"""--log and --log-format: one record a line, written with one write(2), without the logging module.
+
+JSON lines have the members `level`, `msg`, `time` (RFC 3339); containerd shows the last one whose level is ``error``.
+Without --log, warnings and errors go to stderr. A record is appended with O_APPEND, so that two commands do not mix.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ocirun_spec import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_LEVELS: Final = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+
+
+class _Log:
+    """Where records go. One per process."""
+
+    __slots__ = ("fd", "json", "threshold")
+
+    def __init__(self) -> None:
+        self.fd = 2
+        self.json = False
+        self.threshold = _LEVELS["warning"]
+
+
+_log: Final = _Log()
+
+
+def open_log(path: str, style: str, debug: bool) -> None:
+    """Begin logging to `path` ("" is stderr) in `style` ``text`` or ``json``; OSError when it cannot be opened."""
+    _log.json = style == "json"
+    if debug:
+        _log.threshold = _LEVELS["debug"]
+    if path:
+        _log.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.set_inheritable(_log.fd, False)
+
+
+def close() -> None:
+    """Stop logging: a container's process has nothing to say."""
+    if _log.fd != 2:
+        os.close(_log.fd)
+    _log.fd = 2
+    _log.threshold = len(_LEVELS)
+
+
+def to_file() -> bool:
+    """Whether records go to a file of their own, so that stderr needs a copy for the person."""
+    return _log.fd != 2
+
+
+def debugging() -> bool:
+    """Whether --debug was given: callers skip making the text otherwise."""
+    return _log.threshold == 0
+
+
+def record(level: str, message: str) -> None:
+    """Write one record; a log that cannot be written is no reason to fail."""
+    if _LEVELS[level] < _log.threshold:
+        return
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if _log.json:
+        line = jsontext.dumps({"level": level, "msg": message, "time": now})
+    elif _log.fd == 2:
+        line = f"ocirun: {level}: {message}"
+    else:
+        line = f'time="{now}" level={level} msg={jsontext.dumps(message)}'
+    write_all(_log.fd, line + "\n")
+
+
+def debug(message: str) -> None:
+    """A step taken; only with --debug."""
+    record("debug", message)
+
+
+def warning(message: str) -> None:
+    """What the person should know although the command goes on."""
+    record("warning", message)
+
+
+def write_all(fd: int, text: str) -> None:
+    """Write text to a descriptor, undisturbed by a reader that has gone."""
+    data = text.encode("utf-8", "surrogateescape")
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except OSError:
+            return

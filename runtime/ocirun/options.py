@@ -1,0 +1,136 @@
+"""The command line as data: one table of commands and options. The reader, the help and the man page are made from it.
+
+The ways runc's users write an option all work: ``--name value``, ``--name=value``, ``-name`` (containerd passes
+``-no-subreaper``), ``-n value``, ``-n=value``, before or after the positional arguments; ``--`` ends the options.
+After the container id of `exec` and `ps` everything belongs to the program.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+FLAG: Final = "flag"
+TEXT: Final = "text"
+MANY: Final = "many"
+NUMBER: Final = "number"
+
+
+class Option:
+    """One option: its names (long first), what it takes, and its help."""
+
+    __slots__ = ("help", "kind", "name", "short")
+
+    def __init__(self, name: str, kind: str, text: str, short: str = "") -> None:
+        self.name = name
+        self.short = short
+        self.kind = kind
+        self.help = text
+
+
+class Command:
+    """One command. `least` and `most` count the positionals (-1: no end); `tail`: what follows is the program's."""
+
+    __slots__ = ("help", "least", "most", "name", "options", "tail", "usage")
+
+    def __init__(
+        self, name: str, usage: str, text: str, options: tuple[Option, ...], least: int, most: int, tail: bool = False
+    ) -> None:
+        self.name = name
+        self.usage = usage
+        self.help = text
+        self.options = options
+        self.least = least
+        self.most = most
+        self.tail = tail
+
+    @property
+    def module(self) -> str:
+        """The module that does it."""
+        return f"ocirun.commands.{self.name}"
+
+
+GLOBAL: Final = (
+    Option("root", TEXT, "directory of the containers' state"),
+    Option("log", TEXT, "file for log records"),
+    Option("log-format", TEXT, "text or json"),
+    Option("debug", FLAG, "log every step with its time"),
+    Option("systemd-cgroup", FLAG, "let systemd manage the cgroups"),
+    Option("rootless", TEXT, "true, false or auto"),
+    Option("version", FLAG, "print the version", "v"),
+    Option("help", FLAG, "print this help", "h"),
+)
+
+_CREATE: Final = (
+    Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
+    Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
+    Option("pidfd-socket", TEXT, "AF_UNIX socket that receives a pidfd of the container's process"),
+    Option("pid-file", TEXT, "file for the container's process id"),
+    Option("no-pivot", FLAG, "enter the root without pivot_root(2)"),
+    Option("no-new-keyring", FLAG, "keep the caller's session keyring"),
+    Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
+)
+
+COMMANDS: Final = (
+    Command("create", "ID", "create a container, ready to be started", _CREATE, 1, 1),
+    Command(
+        "run", "ID", "create and start a container",
+        (
+            *_CREATE,
+            Option("detach", FLAG, "return when the program runs", "d"),
+            Option("keep", FLAG, "do not delete the container when it exits"),
+            Option("no-subreaper", FLAG, "do not adopt the container's orphans"),
+        ), 1, 1,
+    ),
+    Command("start", "ID", "run the program of a created container", (), 1, 1),
+    Command("state", "ID", "print the state of a container as JSON", (), 1, 1),
+    Command(
+        "kill", "ID [SIGNAL]", "send a signal (default SIGTERM) to the container's process",
+        (Option("all", FLAG, "send it to every process of the container", "a"),), 1, 2,
+    ),
+    Command(
+        "delete", "ID", "delete a stopped container",
+        (Option("force", FLAG, "kill it first if it runs; no error if it does not exist", "f"),), 1, 1,
+    ),
+    Command(
+        "exec", "ID COMMAND [ARG…]", "run another process in a running container",
+        (
+            Option("cwd", TEXT, "its working directory"),
+            Option("env", MANY, "NAME=VALUE to add to its environment", "e"),
+            Option("tty", FLAG, "give it a terminal", "t"),
+            Option("user", TEXT, "UID[:GID]", "u"),
+            Option("additional-gids", MANY, "another group id", "g"),
+            Option("process", TEXT, "file with a process object (config.md) instead of a command", "p"),
+            Option("detach", FLAG, "return when the process runs", "d"),
+            Option("pid-file", TEXT, "file for its process id"),
+            Option("process-label", TEXT, "SELinux label"),
+            Option("apparmor", TEXT, "AppArmor profile"),
+            Option("no-new-privs", FLAG, "set no_new_privs"),
+            Option("cap", MANY, "a capability to add", "c"),
+            Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
+            Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
+            Option("pidfd-socket", TEXT, "AF_UNIX socket that receives a pidfd of the process"),
+            Option("cgroup", MANY, "sub-cgroup, [CONTROLLER:]PATH"),
+            Option("ignore-paused", FLAG, "also in a paused container"),
+        ), 1, -1, tail=True,
+    ),
+    Command(
+        "list", "", "list the containers",
+        (Option("format", TEXT, "table or json", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,
+    ),
+    Command(
+        "ps", "ID [PS-OPTION…]", "list the processes of a container",
+        (Option("format", TEXT, "table or json", "f"),), 1, -1, tail=True,
+    ),
+    Command(
+        "spec", "", "write a config.json to begin with",
+        (
+            Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
+            Option("rootless", FLAG, "one that runs without root"),
+        ), 0, 0,
+    ),
+)  # fmt: skip
+
+LATER: Final = ("pause", "resume", "update", "events", "features", "checkpoint", "restore")
+"""Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

@@ -1,0 +1,295 @@
+"""The host side of `create` and `run`: makes the plan real, answers the container's process, undoes on failure.
+
+    claim the id · save the record · the `outside` steps · clone · the `adopt` steps · GO · the dialogue · READY
+
+A record is saved before each thing that outlives a killed runtime, so that `delete --force` finds it. Whatever fails,
+the undo runs: kill what was cloned, remove the cgroups, remove the folder; for a failed hook the poststop hooks too,
+since runtime.md continues the lifecycle there.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+from ocirun import SPEC_VERSION, destroy, hooks, init, log, seal, state, sync
+from ocirun.errors import Failure, failure
+from ocirun.kernel import files, raw, signals
+from ocirun.kernel import process as kernel
+from ocirun.linux import namespaces
+from ocirun.scene import Scene
+from ocirun.sync import Channel, Gone, StepFailed
+from ocirun_spec import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.bundle import Bundle
+    from ocirun.plan import Plan
+    from ocirun.request import Request
+    from ocirun.state import Entry
+    from ocirun.steps import OutsideStep
+
+_EINVAL: Final = 22
+
+
+class Host:
+    """What the outside steps work on.
+
+    pid:       the container's process in the runtime's pid namespace, 0 before the clone.
+    pidfd:     its pidfd, -1 before the clone.
+    cgroup_fd: a cgroup2 directory for CLONE_INTO_CGROUP, -1 without.
+    proc:      O_PATH descriptor of the host's procfs.
+    terminal:  the pty's master of a foreground `run`, -1 otherwise.
+    """
+
+    __slots__ = ("cgroup_fd", "channel", "entry", "pid", "pidfd", "plan", "proc", "record", "terminal")
+
+    def __init__(self, entry: Entry, plan: Plan) -> None:
+        self.entry = entry
+        self.record = entry.record
+        self.plan = plan
+        self.pid = 0
+        self.pidfd = -1
+        self.cgroup_fd = -1
+        self.proc = files.open_proc()
+        self.terminal = -1
+        self.channel: Channel
+
+    def save(self) -> None:
+        """Write the record."""
+        self.entry.save()
+
+
+def create(bundle: Bundle, plan: Plan, request: Request) -> Host:
+    """Make the container up to where only its program is missing. Succeeds whole or leaves nothing behind."""
+    entry = state.claim(request.root, request.ident)
+    entry.record = _first_record(bundle, request)
+    host = Host(entry, plan)
+    try:
+        host.save()
+        entry.write("config.json", bundle.text.encode("utf-8", "surrogateescape"))
+        _build(host, bundle, request)
+    except BaseException as problem:
+        hooks_failed = isinstance(problem, Failure) and problem.where.startswith("/hooks/")
+        destroy.undo(host, run_poststop=hooks_failed)
+        raise
+    return host
+
+
+def _first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
+    """The record of a container whose creation has begun."""
+    config = bundle.config
+    configured: dict[str, Any] = config.get("hooks") or {}
+    me = os.getpid()
+    return {
+        "ociVersion": SPEC_VERSION,
+        "id": request.ident,
+        "phase": state.CREATING,
+        "creator": [me, kernel.start_time(me)],
+        "pid": 0,
+        "start": 0,
+        "bundle": bundle.path,
+        "rootfs": os.path.join(bundle.path, config["root"]["path"]),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 1_000_000_000:09d}Z",
+        "owner": os.geteuid(),
+        "program": bool(config.get("process")),
+        "annotations": config.get("annotations") or {},
+        "hooks": {name: configured[name] for name in ("poststart", "poststop") if configured.get(name)},
+        "cgroup": None,
+    }
+
+
+def _build(host: Host, bundle: Bundle, request: Request) -> None:
+    waiting = -1 if request.starts else _listen(host.entry)
+    launch(host, bundle.config.get("hooks") or {}, waiting)
+    if request.pidfd_socket:
+        send_pidfd(request.pidfd_socket, host.pidfd)
+
+
+def launch(host: Host, configured: dict[str, Any], waiting: int) -> None:
+    """From the plan to READY: the outside steps, the clone, the adopt steps, the dialogue. `create` and `exec` both.
+
+    configured: the hooks; `waiting`: the start socket of a `create`, which the record then describes, or -1.
+    """
+    plan = host.plan
+    do_outside(plan.outside, host)
+    ours, theirs = Channel.pair()
+    scene = Scene(theirs, host.proc)
+    scene.state = state_json(host.entry, "")
+    scene.waiting = waiting
+    host.channel = ours
+    _clone(host, scene, ours)
+    theirs.close()
+    if not host.record["pid"]:
+        host.record["pid"] = host.pid
+        host.record["start"] = kernel.start_time(host.pid)
+        host.record["launch"] = [len(plan.inside), *([step.pointer, step.text] for step in plan.launch)]
+        host.save()
+    do_outside(plan.adopt, host)
+    converse(host, configured)
+
+
+def do_outside(steps: list[OutsideStep], host: Host) -> None:
+    """Do the parent's steps; the one that fails becomes a Failure that names it."""
+    for step in steps:
+        began = time.monotonic_ns() if log.debugging() else 0
+        try:
+            step.do(step, host)
+        except OSError as problem:
+            raise failure(step.text, problem, where=step.pointer) from None
+        if began:
+            log.debug(f"{step.text}: {(time.monotonic_ns() - began) // 1000} µs")
+
+
+def _listen(entry: Entry) -> int:
+    """The socket on which the created container waits for `start`."""
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    try:
+        listener.bind(entry.socket_address())
+        listener.listen(8)
+    except OSError as problem:
+        raise failure("listen for start", problem, where=f"{entry.path}/start") from None
+    return listener.detach()
+
+
+def _clone(host: Host, scene: Scene, ours: Channel) -> None:
+    """clone3(2), once; with a middle process where namespaces have to be joined first (see `namespaces`)."""
+    spaces = host.plan.namespaces
+    own = spaces.enter_for_children()
+    middle = spaces.needs_middle
+    pid, pidfd = raw.clone3(0 if middle else spaces.new, signals.SIGCHLD, host.cgroup_fd)
+    if pid == 0:
+        seal.close()
+        _let_go(host, ours)
+        if middle:
+            _middle(host, scene)
+        init.main(host.plan, scene)
+    if pid < 0:
+        raise _clone_failure(-pid, spaces.new)
+    spaces.leave(own)
+    host.pid, host.pidfd = pid, pidfd
+    if middle:
+        _adopt_from_middle(host)
+
+
+def _let_go(host: Host, ours: Channel) -> None:
+    """In the child: close what is the parent's alone. The state folder's descriptor is the lock: it must go."""
+    ours.close()
+    os.close(host.entry.fd)
+    log.close()
+
+
+def _middle(host: Host, scene: Scene) -> None:
+    """Join, then clone the container's process as the runtime's own child. Returns in that child only."""
+    spaces = host.plan.namespaces
+    try:
+        spaces.join_all()
+        pid = raw.clone3(spaces.new | kernel.CLONE_PARENT, 0)[0]
+        raw.checked("clone3", pid)
+    except OSError as problem:
+        scene.channel.send_failure(-1, problem)
+        os._exit(1)
+    if pid:
+        scene.channel.send(sync.PID, b"%d" % pid)
+        os._exit(0)
+
+
+def _adopt_from_middle(host: Host) -> None:
+    """Take over the child that the middle process cloned, and reap the middle process."""
+    middle, middle_fd = host.pid, host.pidfd
+    try:
+        payload, _fd = host.channel.expect(sync.PID)
+    except StepFailed as problem:
+        raise step_failure(host.plan, problem, "join the namespaces", "/linux/namespaces") from None
+    except Gone:
+        raise Failure("join the namespaces: the process that should do it is gone", where="/linux/namespaces") from None
+    finally:
+        os.waitpid(middle, 0)
+        os.close(middle_fd)
+    host.pid = int(payload)
+    host.pidfd = kernel.pidfd_open(host.pid)
+
+
+def _clone_failure(errno: int, new: int) -> Failure:
+    names = [namespaces.name_of(1 << bit) for bit in range(32) if new >> bit & 1]
+    hint = ""
+    if errno == 1 and os.geteuid() != 0:
+        hint = "without root a user namespace is needed: ocirun spec --rootless shows a configuration"
+    elif errno == _EINVAL:
+        hint = "the kernel may lack one of these namespaces"
+    elif errno == 28:
+        hint = "a limit in /proc/sys/user is reached"
+    doing = f"make the container's process with new namespaces ({', '.join(names)})"
+    return Failure(doing, where="/linux/namespaces", call="clone3", errno=errno, hint=hint)
+
+
+def converse(host: Host, configured: dict[str, Any]) -> None:
+    """GO, then answer until READY; see the table in `sync`."""
+    try:
+        host.channel.send(sync.GO)
+        while True:
+            kind, _payload, fd = host.channel.receive()
+            if kind == sync.READY:
+                return
+            if kind == sync.HOOKS:
+                document = state_json(host.entry, state.CREATING)
+                hooks.run_all(configured.get("prestart") or [], "/hooks/prestart", document)
+                hooks.run_all(configured.get("createRuntime") or [], "/hooks/createRuntime", document)
+                host.channel.send(sync.CONTINUE)
+            elif kind == sync.TERMINAL and host.terminal < 0:
+                host.terminal = fd
+            else:
+                raise Failure(f"the container's first process said {kind!r} out of turn")
+    except StepFailed as problem:
+        raise step_failure(host.plan, problem) from None
+    except Gone:
+        raise gone(host) from None
+
+
+def step_failure(plan: Plan, problem: StepFailed, doing: str = "", where: str = "") -> Failure:
+    """The words for a step that failed in the container: the plan knows which it was."""
+    step = plan.step(problem.step)
+    if step is not None:
+        doing, where = step.text, step.pointer
+    return problem.failure(doing or "set the container up", where)
+
+
+def gone(host: Host) -> Failure:
+    """The container's process died without a word: killed, most likely by the memory limit."""
+    _pid, status = os.waitpid(host.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
+    hint = "a memory limit that is too low kills it: see linux.resources.memory" if code == -9 else ""
+    return Failure(f"the container's first process was {how} while it set itself up", hint=hint)
+
+
+def state_json(entry: Entry, status: str) -> bytes:
+    """The state document as bytes, for hooks and listeners."""
+    return jsontext.dumps(entry.oci(status)).encode("utf-8", "surrogateescape")
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """The process id in decimal, by rename so that a reader never sees an empty file."""
+    try:
+        temporary = f"{path}.{os.getpid()}"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        os.write(fd, b"%d" % pid)
+        os.close(fd)
+        os.rename(temporary, path)
+    except OSError as problem:
+        raise failure("write the pid file", problem, where=path) from None
+
+
+def send_pidfd(path: str, pidfd: int) -> None:
+    """--pidfd-socket: connect and pass the descriptor."""
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        link.connect(path)
+        link.sendmsg([b"pidfd"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(4, "little"))])
+    except OSError as problem:
+        raise failure("send the pidfd", problem, where=path) from None
+    finally:
+        link.close()

@@ -1,0 +1,223 @@
+"""The plan: every deed of a `create`, `run` or `exec`, in the one order, with the reason beside it.
+
+Nothing here changes the host. `outside` is done by the parent before the clone, `adopt` by the parent once the
+container's process exists and waits, `inside` by that process, `launch` by it when `start` has come. `explain` prints
+these lists, an error names the step in them, and the tests read them without root.
+"""
+
+from __future__ import annotations
+
+from ocirun.errors import Failure, NotSupportedYet
+from ocirun.kernel import process as kernel
+from ocirun.linux import (
+    capabilities,
+    cgroup,
+    console,
+    credentials,
+    devices,
+    hostname,
+    idmap,
+    keyring,
+    lifecycle,
+    lsm,
+    masks,
+    mounts,
+    namespaces,
+    oom,
+    program,
+    rlimits,
+    rootfs,
+    sysctl,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from ocirun.bundle import Bundle
+    from ocirun.facts import Facts
+    from ocirun.request import Request
+    from ocirun.steps import InsideStep, OutsideStep
+
+    class Spaces(Protocol):
+        """How the clone gets into namespaces: made and joined ones for `create`, a running container's for `exec`."""
+
+        new: int
+
+        @property
+        def needs_middle(self) -> bool: ...  # noqa: D102
+        def private(self, flag: int) -> bool: ...  # noqa: D102
+
+        def enter_for_children(self) -> list[int]: ...  # noqa: D102
+        def leave(self, own: list[int]) -> None: ...  # noqa: D102
+        def join_all(self) -> None: ...  # noqa: D102
+
+
+_NOT_YET = (
+    ("process", "scheduler"),
+    ("process", "ioPriority"),
+    ("process", "execCPUAffinity"),
+    ("linux", "netDevices"),
+    ("linux", "intelRdt"),
+    ("linux", "memoryPolicy"),
+    ("linux", "personality"),
+    ("linux", "timeOffsets"),
+    ("linux", "mountLabel"),
+)
+"""Properties that this release refuses: (object, member)."""
+
+
+class Plan:
+    """The four lists, and what the clone itself needs."""
+
+    __slots__ = ("adopt", "inside", "launch", "namespaces", "outside")
+
+    def __init__(self, spaces: Spaces) -> None:
+        self.namespaces = spaces
+        self.outside: list[OutsideStep] = []
+        self.adopt: list[OutsideStep] = []
+        self.inside: list[InsideStep] = []
+        self.launch: list[InsideStep] = []
+
+    def step(self, number: int) -> InsideStep | None:
+        """The container's step of that number: `inside`, then `launch`; None for what lies before the first."""
+        both = [*self.inside, *self.launch]
+        return both[number] if 0 <= number < len(both) else None
+
+
+class ProcessPlan:
+    """What a process object becomes: used by `create` for process and by `exec` for its own."""
+
+    __slots__ = ("adopt", "enter", "launch", "outside")
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        process: dict[str, Any],
+        pointer: str,
+        facts: Facts,
+        request: Request,
+        userns: bool,
+    ) -> None:
+        profile = (config.get("linux") or {}).get("seccomp")
+        filtered = bool(profile)
+        late = filtered and not process.get("noNewPrivileges")
+        listen = program.listen_variables(request.listen_fds)
+        what = program.Program(process, listen)
+        may_setgroups = not userns or idmap.may_setgroups(config, facts)
+        bounding, grant, drop = capabilities.plan(process, facts, pointer, userns, late)
+        self.outside: list[OutsideStep] = []
+        self.adopt = [*oom.adopt(process, pointer), *rlimits.adopt(process, pointer)]
+        self.enter = [
+            bounding,  # while CAP_SETPCAP is there
+            *credentials.plan(process, pointer, may_setgroups),  # while CAP_SETUID and CAP_SETGID are there
+            grant,  # after the user changed: setresuid(2) clears the effective set
+            *lifecycle.no_new_privileges(process, pointer),  # before any filter, which depends on it
+            *program.inside(what, pointer),  # with the program's own rights
+        ]
+        kept = request.preserve_fds + request.listen_fds
+        self.launch: list[InsideStep] = [
+            *([program.keep_descriptors(kept)] if kept else []),
+            *lsm.launch(process, pointer),  # before the filter, which may forbid writing
+            *rlimits.launch(process, pointer),  # a small limit would starve the set-up
+        ]
+        if profile:
+            from ocirun.linux import seccomp
+
+            provide, load = seccomp.plan(profile, "/linux/seccomp", request.cache)
+            self.outside.append(provide)
+            self.launch.append(load)  # last but one: every system call after it must pass the profile
+        if drop:
+            self.launch.append(drop)  # CAP_SYS_ADMIN was kept for the filter alone
+        self.launch.append(program.launch(what, pointer))
+
+
+def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
+    """The plan of a `create` or `run`."""
+    config = bundle.config
+    _refuse_unsupported(config)
+    process = config.get("process")
+    spaces = namespaces.Namespaces(config)
+    plan = Plan(spaces)
+    userns = spaces.private(kernel.CLONE_NEWUSER)
+    shared = rootfs.stays_shared(config)
+    hooks: dict[str, Any] = config.get("hooks") or {}
+    root = rootfs.prepare(config, bundle.path, facts)
+    copied, mounted = mounts.plan(config, bundle.path, facts, shared, request.ident)
+    provided = mounts.provides(config, "/dev")
+    may_mknod = facts.initial_userns and not userns
+    borrowed, made = ([], []) if provided else devices.plan(config, may_mknod, facts.may_mount)
+    terminal = console.prepare(request.console_socket)
+    settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
+    grouped = cgroup.prepare(config, facts, request.ident, request.systemd_cgroup)
+    plan.outside = [
+        *namespaces.prepare(spaces),  # reading only: what can be refused is refused before anything is made
+        root,
+        *terminal,
+        *(settled.outside if settled else []),
+        *copied,
+        *borrowed,
+        *grouped,  # the first that changes the host
+    ]
+    plan.adopt = [
+        *(
+            idmap.adopt(config, facts) if spaces.new & kernel.CLONE_NEWUSER else []
+        ),  # nothing is root before it is mapped
+        *cgroup.adopt(config, facts, grouped),  # what must wait for the process
+        *(settled.adopt if settled else []),
+    ]
+    plan.inside = [
+        *cgroup.inside(config, grouped),  # before the process allocates or forks
+        *namespaces.inside(spaces),  # everything later acts in the final namespaces
+        *(idmap.inside() if userns else []),  # what is made belongs to the container's root
+        *([] if request.no_new_keyring else keyring.inside(request.ident)),
+        *hostname.inside(config),
+        *sysctl.inside(config),  # through the host's procfs, before there is another
+    ]
+    if spaces.private(kernel.CLONE_NEWNS):
+        plan.inside += [
+            *rootfs.attach(root, config, facts),
+            *mounted,
+            *made,  # /dev is one of the mounts
+            *(console.inside(process, "/process", terminal, True) if process else []),  # its devpts too
+            *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
+            *masks.inside(config),  # after all mounts, so that none lies on top
+            *lifecycle.before_pivot(hooks),  # the environment is made, the host's tree still visible
+            *rootfs.finish(config),
+            rootfs.pivot(request.no_pivot, True),
+        ]
+    else:
+        _refuse_mounts(config)
+        plan.inside += [
+            rootfs.enter_plain(root),
+            *([program.working_directory(process, "/process")] if process else []),
+            *lifecycle.before_pivot(hooks),
+            rootfs.pivot(request.no_pivot, False),
+        ]
+    plan.inside += lifecycle.new_session(process)
+    plan.launch = lifecycle.before_program(hooks)
+    if settled:
+        plan.inside += settled.enter
+        plan.launch += settled.launch
+    return plan
+
+
+def _refuse_unsupported(config: dict[str, Any]) -> None:
+    for part, member in _NOT_YET:
+        if (config.get(part) or {}).get(member):
+            raise NotSupportedYet(f"{part}.{member}", where=f"/{part}/{member}")
+
+
+def _refuse_mounts(config: dict[str, Any]) -> None:
+    """Without a mount namespace every mount would be the host's: refused, not applied to the host."""
+    linux: dict[str, Any] = config.get("linux") or {}
+    wanted = (
+        ("/mounts", config.get("mounts")),
+        ("/linux/maskedPaths", linux.get("maskedPaths")),
+        ("/linux/readonlyPaths", linux.get("readonlyPaths")),
+        ("/root/readonly", config["root"].get("readonly")),
+        ("/linux/rootfsPropagation", linux.get("rootfsPropagation")),
+    )
+    for pointer, value in wanted:
+        if value:
+            raise Failure("it needs a mount namespace, and linux.namespaces has none", where=pointer)

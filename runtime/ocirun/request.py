@@ -1,0 +1,77 @@
+"""What a command line asks of `create`, `run` and `exec`, beyond the bundle."""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli import Arguments
+
+
+class Request:
+    """The options, checked and made absolute.
+
+    detached: the runtime returns when the program runs (or, for `create`, before it).
+    listen_fds: how many descriptors socket activation passes (sd_listen_fds(3)), from 3 on.
+    starts: the program runs in the same command.
+    cache: directory of compiled programs.
+    """
+
+    __slots__ = (
+        "cache",
+        "console_socket",
+        "detached",
+        "ident",
+        "listen_fds",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+        "root",
+        "starts",
+        "systemd_cgroup",
+    )
+
+    def __init__(self, arguments: Arguments, general: Arguments, root: str) -> None:
+        self.ident = arguments.positionals[0]
+        self.root = root
+        self.cache = f"{root}/@cache"
+        self.console_socket = _absolute(arguments.text("console-socket"))
+        self.pidfd_socket = _absolute(arguments.text("pidfd-socket"))
+        self.pid_file = _absolute(arguments.text("pid-file"))
+        self.no_pivot = arguments.flag("no-pivot")
+        self.no_new_keyring = arguments.flag("no-new-keyring")
+        self.preserve_fds = arguments.number("preserve-fds")
+        self.listen_fds = _listen_fds()
+        self.detached = arguments.command == "create" or arguments.flag("detach")
+        self.starts = arguments.command == "run"
+        self.systemd_cgroup = general.flag("systemd-cgroup")
+        _check_open(self.preserve_fds + self.listen_fds)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path else ""
+
+
+def _listen_fds() -> int:
+    """LISTEN_FDS when it is meant for this process (sd_listen_fds(3): LISTEN_PID is absent or ours)."""
+    count = os.environ.get("LISTEN_FDS", "")
+    meant_for = os.environ.get("LISTEN_PID", "")
+    if not (count.isascii() and count.isdigit()) or (meant_for and meant_for != str(os.getpid())):
+        return 0
+    return int(count)
+
+
+def _check_open(count: int) -> None:
+    """Descriptors that shall be passed on must be there, before the runtime opens any of its own."""
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise Failure(
+                f"pass {count} file descriptors on: descriptor {fd} is not open", where="--preserve-fds"
+            ) from None

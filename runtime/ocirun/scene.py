@@ -1,0 +1,39 @@
+"""What the container's first process holds while it sets itself up: descriptors opened before anything hostile was
+near.
+
+Every descriptor is close-on-exec; the program never sees one of them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.sync import Channel
+
+
+class Scene:
+    """The container side's view.
+
+    channel:  to the parent (to `start`, after READY of a `create`).
+    proc:     O_PATH descriptor of the host's procfs.
+    root:     the container's root: a detached mount, then the attached one; O_PATH.
+    cwd:      O_PATH descriptor of process.cwd, -1 until found.
+    console:  socket on which the pty's master goes to the engine, -1 to send it to the parent.
+    waiting:  the listening socket of a `create`, -1 for `run` and `exec`.
+    state:    the container's state as hooks get it, without the pid.
+    shared:   a mounted empty directory whose clones mask directories, -1 until first needed.
+    keep:     descriptors 3 .. 3+keep-1 are the program's.
+    """
+
+    __slots__ = ("channel", "console", "cwd", "keep", "proc", "root", "shared", "state", "waiting")
+
+    def __init__(self, channel: Channel, proc: int) -> None:
+        self.channel = channel
+        self.proc = proc
+        self.root = -1
+        self.cwd = -1
+        self.console = -1
+        self.waiting = -1
+        self.shared = -1
+        self.keep = 0
+        self.state = b""

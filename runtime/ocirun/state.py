@@ -1,0 +1,217 @@
+"""The state directory: one folder a container, a small record in it, and the lock that serialises commands.
+
+    <root>/<id>/state.json    the record: all that start, state, kill and delete need; replaced by rename, never
+    rewritten <root>/<id>/config.json   the configuration as it was at create: later edits of the bundle do not reach
+    the container <root>/<id>/start         the socket on which a created container waits for `start` <root>/@cache/
+    compiled seccomp programs; ``@`` cannot occur in an id
+
+The folder itself is the lock (flock(2)) and the claim on the id (mkdir(2) is atomic). Readers take no lock: they see
+the record of before or after. A record names every host resource *before* it is made, so that `delete --force` can
+undo what a killed `create` has begun. Mode 0700 throughout: only the owner reads state or may connect to `start`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import select
+import time
+
+from ocirun import SPEC_VERSION
+from ocirun.errors import Failure, failure
+from ocirun.kernel import process
+from ocirun_spec import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    Record = dict[str, Any]
+
+CREATING: Final = "creating"
+CREATED: Final = "created"
+RUNNING: Final = "running"
+PAUSED: Final = "paused"
+STOPPED: Final = "stopped"
+
+_ID_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
+_ID_MAXIMUM: Final = 1024
+_LOCK_SECONDS: Final = 10.0
+
+
+def check_id(ident: str) -> None:
+    """Refuse an id that is not ``[A-Za-z0-9_+.-]+`` or is ``.`` or ``..`` (runc's rule)."""
+    if not ident or len(ident) > _ID_MAXIMUM or ident in (".", "..") or not _ID_CHARACTERS.issuperset(ident):
+        raise Failure(f"invalid container id {ident!r}", hint="letters, digits and _ + . - are allowed")
+
+
+def default_root() -> str:
+    """Where containers are recorded when --root is absent: /run/ocirun, or below XDG_RUNTIME_DIR for a plain user."""
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    return f"{runtime_dir}/ocirun" if os.geteuid() != 0 and runtime_dir else "/run/ocirun"
+
+
+class Entry:
+    """One container's folder, by descriptor. Close it (or leave it to the end of the process)."""
+
+    __slots__ = ("fd", "ident", "path", "record")
+
+    def __init__(self, ident: str, path: str, fd: int) -> None:
+        self.ident = ident
+        self.path = path
+        self.fd = fd
+        self.record: Record = {}
+
+    def save(self) -> None:
+        """Replace the record atomically."""
+        self.write("state.json", jsontext.dumps(self.record).encode("utf-8", "surrogateescape"))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a whole file into the folder by rename(2), so that no reader sees half of it."""
+        doing = f"write {self.path}/{name}"
+        try:
+            fd = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+            try:
+                if os.write(fd, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(fd)
+            os.rename(name + ".new", name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except OSError as problem:
+            raise failure(doing, problem) from None
+
+    def read(self, name: str) -> bytes:
+        """A whole file of the folder; FileNotFoundError when it is absent."""
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            parts = []
+            while part := os.read(fd, 1 << 20):
+                parts.append(part)
+            return b"".join(parts)
+        finally:
+            os.close(fd)
+
+    def load(self) -> None:
+        """Read the record. A folder without one belongs to a `create` that has only just begun or was killed."""
+        try:
+            text = self.read("state.json").decode("utf-8", "surrogateescape")
+            record = jsontext.loads(text)
+        except FileNotFoundError:
+            self.record = {"id": self.ident, "phase": CREATING}
+            return
+        except (OSError, jsontext.JSONError) as problem:
+            raise Failure(
+                f"the state cannot be read: {problem}", where=f"{self.path}/state.json"
+            ) from None
+        if not isinstance(record, dict) or record.get("id") != self.ident:
+            raise Failure("the state is not this container's", where=f"{self.path}/state.json")
+        self.record = record
+
+    def lock(self) -> None:
+        """Wait for the exclusive lock, at most 10 s; refuse when the folder was removed meanwhile."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Failure("another command holds the container's lock") from None
+                select.select([], [], [], 0.005)
+        if os.fstat(self.fd).st_nlink == 0:
+            raise unknown(self.path)
+
+    def remove(self) -> None:
+        """Delete the folder and what is in it; the id is free afterwards."""
+        for name in os.listdir(self.fd):
+            os.unlink(name, dir_fd=self.fd)
+        os.rmdir(self.path)
+
+    def socket_address(self) -> str:
+        """The start socket by descriptor: a path below --root may be longer than sun_path's 108 bytes."""
+        return f"/proc/self/fd/{self.fd}/start"
+
+    def status(self) -> str:
+        """The container's status now, from the record, the process and the start socket."""
+        record = self.record
+        if record["phase"] == CREATING:
+            creator, began = record.get("creator", (0, 0))
+            return CREATING if creator and process.start_time(creator) == began else STOPPED
+        if not self.alive():
+            return STOPPED
+        if record["phase"] == CREATED and self._waits():
+            return CREATED
+        return PAUSED if self._frozen() else RUNNING
+
+    def alive(self) -> bool:
+        """Whether the recorded process is still that process: a reused pid has another start time."""
+        pid = self.record.get("pid", 0)
+        return bool(pid) and process.start_time(pid) == self.record["start"]
+
+    def _waits(self) -> bool:
+        """Whether the container still waits for `start`: its socket is closed by the execve(2) of the program."""
+        probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        try:
+            probe.connect(self.socket_address())
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        finally:
+            probe.close()
+        return True
+
+    def _frozen(self) -> bool:
+        if not self.record.get("cgroup"):
+            return False
+        from ocirun.linux import cgroup
+
+        return cgroup.is_frozen(self.record["cgroup"])
+
+    def oci(self, status: str) -> Record:
+        """The state of runtime.md, as hooks get it on stdin and seccomp listeners in their message."""
+        record = self.record
+        state: Record = {"ociVersion": SPEC_VERSION, "id": self.ident, "status": status}
+        state["pid"] = record.get("pid", 0) if status != STOPPED else 0
+        state["bundle"] = record.get("bundle", "")
+        if record.get("annotations"):
+            state["annotations"] = record["annotations"]
+        return state
+
+
+def unknown(path: str) -> Failure:
+    """No such container: the words that containerd and Podman look for."""
+    return Failure("container does not exist", hint=f"looked for {path}")
+
+
+def claim(root: str, ident: str) -> Entry:
+    """Take an id: make its folder and lock it. Refuses an id in use."""
+    check_id(ident)
+    path = f"{root}/{ident}"
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        raise Failure(
+            "container id already in use", hint=f"delete it first, or look at {path}"
+        ) from None
+    except OSError as problem:
+        raise failure(f"make the state directory {path}", problem) from None
+    entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    entry.lock()
+    return entry
+
+
+def find(root: str, ident: str) -> Entry:
+    """The container's folder with its record loaded; refuses an unknown one."""
+    check_id(ident)
+    path = f"{root}/{ident}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise unknown(path) from None
+    except OSError as problem:
+        raise failure("open the state directory", problem, where=path) from None
+    entry = Entry(ident, path, fd)
+    entry.load()
+    return entry

@@ -1,0 +1,92 @@
+"""Fixtures: one Podman and one containerd per module, a clean host after every test.
+
+The runtime is `OCIRUN_RUNTIME`, or the one that this checkout builds; `OCIRUN_RUNTIME=/usr/sbin/runc` proves the tests.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support import facility
+from support.bundle import make_rootfs
+from support.engines import Containerd, Podman
+from support.host import HostSnapshot
+from support.runtime import runtime_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def runtime_binary() -> Path:
+    """The runtime under test."""
+    facility.need(facility.root, facility.busybox)
+    path = runtime_path()
+    if not path.exists():
+        pytest.skip(f"{path} has not been built")
+    return path.absolute()
+
+
+@pytest.fixture(scope="session")
+def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The content of the image, never run in place."""
+    return make_rootfs(tmp_path_factory.mktemp("image") / "rootfs")
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[Path]:
+    """A short private directory whose name is unique on the host; its name is also the engine's cgroup."""
+    directory = Path(tempfile.mkdtemp(prefix="ocirun-engine-", dir="/tmp"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def podman_engine(base: Path, runtime_binary: Path, rootfs: Path) -> Iterator[Podman]:
+    """Podman with the image imported."""
+    facility.need(facility.podman)
+    before = HostSnapshot.take(scope=[base.name])
+    engine = Podman(base, runtime_binary, rootfs)
+    yield engine
+    engine.close()
+    before.assert_unchanged()
+
+
+@pytest.fixture
+def podman(podman_engine: Podman) -> Iterator[Podman]:
+    """Podman for one test: afterwards nothing but the image may be left.
+
+    The cgroup parent and Podman's own `conmon` cgroup in it stay until the engine is closed.
+    """
+    before = HostSnapshot.take(scope=[f"{podman_engine.base}/", f"{podman_engine.cgroup}/libpod-"])
+    yield podman_engine
+    podman_engine.remove_containers()
+    before.assert_unchanged()
+
+
+@pytest.fixture(scope="module")
+def containerd_engine(base: Path, runtime_binary: Path, rootfs: Path) -> Iterator[Containerd]:
+    """containerd with the image imported."""
+    facility.need(facility.containerd)
+    before = HostSnapshot.take(scope=[base.name])
+    snapshotter = "native" if facility.overlayfs() else "overlayfs"
+    engine = Containerd(base, runtime_binary, rootfs, snapshotter)
+    yield engine
+    engine.close()
+    before.assert_unchanged()
+
+
+@pytest.fixture
+def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
+    """containerd for one test: afterwards nothing but the image may be left.
+
+    The slash in the scope leaves out the namespace's own cgroup, which stays until the engine is closed.
+    """
+    before = HostSnapshot.take(scope=[f"{containerd_engine.namespace}/"])
+    yield containerd_engine
+    containerd_engine.remove_containers()
+    before.assert_unchanged()

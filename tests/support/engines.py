@@ -1,0 +1,229 @@
+"""Podman and containerd with everything private: storage, state, sockets, cgroups and the runtime's own root.
+
+Rules: an engine lives in one short directory (socket paths are limited to 107 bytes); daemons are started and stopped
+by pid; closing an engine removes its containers first, because shims and conmon outlive the engine, and then the
+cgroups that only engines make and no runtime removes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import Output, process_alive, run_command, wait_for
+from .console import Interactive
+from .host import cgroup_mountpoints
+from .image import write_image_archive, write_rootfs_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PODMAN_IMAGE = "localhost/busybox:test"
+CONTAINERD_IMAGE = "registry.invalid/busybox:test"
+PODMAN_CACHE = Path("/var/lib/containers")
+TIMEOUT = 60.0
+
+
+def remove_empty_cgroups(name: str) -> None:
+    """Remove the top-level cgroup `name` with its children from every hierarchy; a busy one is an error."""
+    for point in cgroup_mountpoints():
+        directories = [Path(base) for base, _, _ in os.walk(point / name)]
+        for path in reversed(directories):
+            path.rmdir()
+
+
+class Podman:
+    """Podman with a private store; `cgroup` is the parent of all its containers' cgroups."""
+
+    def __init__(self, base: Path, runtime: Path, rootfs: Path) -> None:
+        self.base = base
+        self.cgroup = base.name
+        self._count = itertools.count(1)
+        self._had_cache = PODMAN_CACHE.exists()
+        (base / "calls").mkdir()
+        (base / "containers.conf").touch()
+        # Without this an installation's own containers.conf would decide about defaults.
+        self.env = {**os.environ, "CONTAINERS_CONF": str(base / "containers.conf")}
+        self.options = [
+            *("--runtime", str(runtime), "--root", str(base / "root"), "--runroot", str(base / "run")),
+            *("--tmpdir", str(base / "tmp"), "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs"),
+            *("--events-backend", "file"),
+        ]
+        self.call("import", str(write_rootfs_tar(rootfs, base / "rootfs.tar")), PODMAN_IMAGE).ok()
+
+    def argv(self, *args: str) -> list[str]:
+        """The full command line of one call."""
+        return ["podman", *self.options, *args]
+
+    def run_argv(self, *args: str) -> list[str]:
+        """`podman run` with what a machine without CAP_SYS_RESOURCE needs.
+
+        Podman asks for the kernel's maximum of nofile and nproc unless both are given, which raises hard limits, and
+        `--ulimit host` does not stop it from doing so.
+        """
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        return self.argv("run", *limits, "--cgroup-parent", f"/{self.cgroup}", *args)
+
+    def call(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Output:
+        """Any podman command."""
+        return self._execute(self.argv(*args), stdin, env)
+
+    def run(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Output:
+        """`podman run`; the image's name is `PODMAN_IMAGE`."""
+        return self._execute(self.run_argv(*args), stdin, env)
+
+    def interactive(self, *args: str) -> Interactive:
+        """`podman run` on a terminal."""
+        return Interactive(self.run_argv(*args), env=self.env)
+
+    def inspect(self, container: str, template: str) -> str:
+        """One value of `podman inspect`."""
+        return self.call("inspect", "--format", template, container).ok().out.strip()
+
+    def remove_containers(self) -> None:
+        """Force every container away."""
+        for container in self.call("ps", "--all", "--quiet").ok().out.split():
+            self.call("rm", "--force", "--time", "0", container).ok()
+
+    def close(self) -> None:
+        """Remove the containers, the cgroup parent and what podman keeps outside its private directories."""
+        self.remove_containers()
+        remove_empty_cgroups(self.cgroup)
+        if not self._had_cache and PODMAN_CACHE.exists():
+            subprocess.run(["rm", "-rf", str(PODMAN_CACHE)], check=True, timeout=TIMEOUT)
+
+    def _execute(self, argv: Sequence[str], stdin: bytes, env: Mapping[str, str] | None) -> Output:
+        files = self.base / "calls" / f"{next(self._count):04d}"
+        return run_command(argv, files, stdin=stdin, env=self.env if env is None else env, timeout=TIMEOUT)
+
+
+CONTAINERD_CONFIG = """\
+version = 2
+root = "{base}/root"
+state = "{base}/state"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.internal.v1.opt",
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+]
+
+[grpc]
+  address = "{base}/grpc"
+
+[ttrpc]
+  address = "{base}/ttrpc"
+"""
+
+
+class Containerd:
+    """A containerd of our own with `ctr`; its namespace, and so its parent cgroup, is named after the directory."""
+
+    def __init__(self, base: Path, runtime: Path, rootfs: Path, snapshotter: str) -> None:
+        self.base = base
+        self.runtime = runtime
+        self.snapshotter = snapshotter
+        self.namespace = base.name
+        self.runc_root = base / "runtime"
+        self._count = itertools.count(1)
+        (base / "calls").mkdir()
+        config = base / "config.toml"
+        config.write_text(CONTAINERD_CONFIG.format(base=base))
+        with (base / "log").open("wb") as log:
+            self._daemon = subprocess.Popen(
+                ["containerd", "--config", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            wait_for(self._answers, 20.0, "containerd's answer")
+            archive = write_image_archive(rootfs, base, CONTAINERD_IMAGE)
+            self.call("images", "import", "--snapshotter", snapshotter, str(archive)).ok()
+        except BaseException:
+            self._stop()
+            raise
+
+    def argv(self, *args: str) -> list[str]:
+        """The full command line of one call."""
+        return ["ctr", "--address", str(self.base / "grpc"), "--namespace", self.namespace, *args]
+
+    def run_argv(self, options: Sequence[str], container: str, *args: str) -> list[str]:
+        """`ctr run` with the runtime under test and a runtime root of ours."""
+        own = ["--snapshotter", self.snapshotter, "--runc-binary", str(self.runtime)]
+        own += ["--runc-root", str(self.runc_root), "--fifo-dir", str(self.base / "fifo")]
+        return self.argv("run", *own, *options, CONTAINERD_IMAGE, container, *args)
+
+    def call(self, *args: str, stdin: bytes = b"") -> Output:
+        """Any ctr command."""
+        return self._execute(self.argv(*args), stdin)
+
+    def run(self, options: Sequence[str], container: str, *args: str, stdin: bytes = b"") -> Output:
+        """`ctr run OPTIONS IMAGE CONTAINER ARGS`."""
+        return self._execute(self.run_argv(options, container, *args), stdin)
+
+    def exec(self, container: str, *args: str, options: Sequence[str] = ()) -> Output:
+        """`ctr tasks exec` under a fresh exec id."""
+        name = f"exec{next(self._count)}"
+        own = ["--exec-id", name, "--fifo-dir", str(self.base / "fifo")]
+        return self.call("tasks", "exec", *own, *options, container, *args)
+
+    def interactive(self, options: Sequence[str], container: str, *args: str) -> Interactive:
+        """`ctr run --tty` on a terminal."""
+        return self.program(self.run_argv(["--tty", *options], container, *args))
+
+    def program(self, argv: Sequence[str]) -> Interactive:
+        """Any command line on a terminal."""
+        return Interactive(argv)
+
+    def task_status(self, container: str) -> str:
+        """RUNNING, STOPPED, PAUSED, CREATED; empty when there is no task."""
+        for line in self.call("tasks", "list").ok().out.splitlines()[1:]:
+            fields = line.split()
+            if fields and fields[0] == container:
+                return fields[2]
+        return ""
+
+    def task_pid(self, container: str) -> int:
+        """The pid of the task's init on the host."""
+        lines = self.call("tasks", "list").ok().out.splitlines()[1:]
+        return next(int(line.split()[1]) for line in lines if line.split()[0] == container)
+
+    def remove_containers(self) -> None:
+        """Force every task and container away."""
+        for task in self.call("tasks", "list", "--quiet").ok().out.split():
+            self.call("tasks", "delete", "--force", task)
+        for container in self.call("containers", "list", "--quiet").ok().out.split():
+            self.call("containers", "delete", container).ok()
+
+    def close(self) -> None:
+        """Remove the containers, end the daemon, remove the namespace's cgroup."""
+        try:
+            self.remove_containers()
+        finally:
+            self._stop()
+        remove_empty_cgroups(self.namespace)
+
+    def log(self) -> str:
+        """What the daemon and the shims wrote."""
+        return (self.base / "log").read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        if self._daemon.poll() is not None:
+            raise AssertionError(f"containerd ended with code {self._daemon.returncode}: {self.log()}")
+        return self.call("version").code == 0
+
+    def _stop(self) -> None:
+        self._daemon.send_signal(signal.SIGTERM)
+        try:
+            self._daemon.wait(20.0)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            self._daemon.wait()
+        assert not process_alive(self._daemon.pid)
+
+    def _execute(self, argv: Sequence[str], stdin: bytes) -> Output:
+        return run_command(argv, self.base / "calls" / f"{next(self._count):04d}", stdin=stdin, timeout=TIMEOUT)
