@@ -53,7 +53,7 @@ def _match(word: str, table: tuple[Option, ...]) -> tuple[Option, str | None] | 
     name, equals, value = word.lstrip("-").partition("=")
     dashes = len(word) - len(word.lstrip("-"))
     for option in table:
-        if dashes <= 2 and (name == option.name or (name == option.short and dashes == 1)):
+        if name and dashes <= 2 and (name == option.name or (name == option.short and dashes == 1)):
             return option, value if equals else None
     return None
 
@@ -175,7 +175,8 @@ def main(words: list[str]) -> int:
 
 def _report(problem: Failure, about: list[str]) -> int:
     """The sentence into the log and on stderr, the hint on stderr only; gives the exit code."""
-    sentence = f"{' '.join(about)}: {problem}" if about else str(problem)
+    named = " ".join(each if each.isprintable() else repr(each) for each in about)
+    sentence = f"{named}: {problem}" if about else str(problem)
     if log.to_file():
         log.record("error", sentence)
     log.write_all(2, f"ocirun {sentence}\n")

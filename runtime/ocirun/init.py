@@ -50,9 +50,10 @@ def _main(plan: Plan, scene: Scene) -> None:
     scene.channel.expect(sync.GO)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")  # SECURITY: after the parent wrote the id maps
     _do(plan.inside, scene, 0)
+    # Before READY: `create` ends as soon as it has said WAIT. From here on end-of-file tells of its death.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, 0, name="PR_SET_PDEATHSIG")
     scene.channel.send(sync.READY)
     kind, _payload, _fd = scene.channel.receive()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, 0, name="PR_SET_PDEATHSIG")
     if kind == sync.WAIT:
         _wait_for_start(scene)
     _do(plan.launch, scene, len(plan.inside))

@@ -29,6 +29,7 @@ from ocirun.linux import (
     rootfs,
     sysctl,
 )
+from ocirun.linux.cgroup import mounts as cgroup_mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     shared = rootfs.stays_shared(config)
     hooks: dict[str, Any] = config.get("hooks") or {}
     root = rootfs.prepare(config, bundle.path, facts)
-    copied, mounted = mounts.plan(config, bundle.path, facts, shared, request.ident)
+    copied, mounted, views = mounts.plan(
+        config, bundle.path, facts, shared, lambda record: cgroup_mounts.describe(facts, config, record)
+    )
     provided = mounts.provides(config, "/dev")
     may_mknod = facts.initial_userns and not userns
     borrowed, made = ([], []) if provided else devices.plan(config, may_mknod, facts.may_mount)
@@ -158,6 +161,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         *copied,
         *borrowed,
         *grouped,  # the first that changes the host
+        *views,  # which show what was just made
     ]
     plan.adopt = [
         *(

@@ -105,7 +105,7 @@ class Entry:
             raise Failure(
                 f"the state cannot be read: {problem}", where=f"{self.path}/state.json"
             ) from None
-        if not isinstance(record, dict) or record.get("id") != self.ident:
+        if not isinstance(record, dict) or record.get("id") != self.ident or not isinstance(record.get("phase"), str):
             raise Failure("the state is not this container's", where=f"{self.path}/state.json")
         self.record = record
 

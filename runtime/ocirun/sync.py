@@ -97,10 +97,13 @@ class Channel:
             raise Gone from None
 
     def receive(self) -> tuple[bytes, bytes, int]:
-        """(kind, payload, descriptor or -1); Gone at end-of-file, StepFailed for FAILED."""
+        """(kind, payload, descriptor or -1); Gone at end-of-file, StepFailed for FAILED.
+
+        CMSG_LEN, not CMSG_SPACE: its padding would let a second descriptor in, which nobody closes.
+        """
         try:
             data, ancillary, _flags, _address = self.socket.recvmsg(
-                _LONGEST, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC
+                _LONGEST, _socket.CMSG_LEN(4), _socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
             raise Gone from None
@@ -108,7 +111,12 @@ class Channel:
             raise Gone
         fd = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else -1
         if data[:1] == FAILED:
-            raise StepFailed(data[1:])
+            if fd >= 0:
+                os.close(fd)
+            try:
+                raise StepFailed(data[1:])
+            except ValueError:
+                raise Failure("the container's first process sent a malformed message") from None
         return data[:1], data[1:], fd
 
     def expect(self, kind: bytes) -> tuple[bytes, int]:

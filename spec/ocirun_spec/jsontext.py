@@ -8,6 +8,7 @@ imported on the way in; finding *where* a refused text is wrong may import, beca
 from __future__ import annotations
 
 import _json
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def loads(text: str) -> Any:
     """The value of a JSON text: dict, list, str, int, float, bool or None. Refusals are JSONError."""
     start = len(text) - len(text.lstrip(_SPACE))
     try:
-        value, end = _scan(text, start)
+        value, end = _scan_text(text, start)
     except StopIteration as stop:
         raise JSONError(_expected(text, stop.value), stop.value, text) from None
     except _RefusedError as refused:
@@ -93,6 +94,30 @@ def loads(text: str) -> Any:
     if "\\u0000" in text or "\\ud" in text or "\\uD" in text:
         _refuse_bad_characters(value, text)
     return value
+
+
+def _scan_text(text: str, start: int) -> tuple[Any, int]:
+    """The C scanner; where the json package is not loaded, it cannot raise its error, and is asked again."""
+    try:
+        return _scan(text, start)
+    except (SystemError, ImportError):
+        sys.modules["json.decoder"] = _Decoder  # type: ignore[assignment]
+        try:
+            return _scan(text, start)
+        finally:
+            del sys.modules["json.decoder"]
+
+
+class _Decoder:
+    """Stands in for the module json.decoder, from which the C scanner takes its error class."""
+
+    class JSONDecodeError(ValueError):
+        """What is wrong (`msg`) and where (`pos`, an offset in characters)."""
+
+        def __init__(self, message: str, _text: str, offset: int) -> None:
+            super().__init__(message)
+            self.msg = message
+            self.pos = offset
 
 
 def dumps(value: object) -> str:

@@ -117,6 +117,21 @@ def fsmount(fd: int, attributes: int) -> int:
     return raw.call("fsmount", raw.FSMOUNT, fd, FSMOUNT_CLOEXEC, attributes)
 
 
+def new_filesystem(fstype: bytes, options: list[tuple[bytes, bytes]], attributes: int) -> int:
+    """A detached mount of a new filesystem instance."""
+    context = fsopen(fstype)
+    try:
+        for key, value in options:
+            if value:
+                fsconfig_string(context, key, value)
+            else:
+                fsconfig_flag(context, key)
+        fsconfig_create(context)
+        return fsmount(context, attributes)
+    finally:
+        os.close(context)
+
+
 def fspick(fd: int) -> int:
     """A context of the superblock under the mount `fd`, for fsconfig_reconfigure."""
     return raw.call("fspick", raw.FSPICK, fd, b"", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)

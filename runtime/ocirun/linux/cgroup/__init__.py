@@ -103,11 +103,12 @@ def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideSt
     Then the new cgroup namespace, if the config wants one: its root is the cgroup that the process is in at that moment, so
     the clone cannot make it.
     """
+    found: Hierarchies = prepared[0].args[0]
     doors: Doors = prepared[0].args[3]
-    doors.wanted = True
+    doors.wanted = bool(found.v1)
     named = (config.get("linux") or {}).get("namespaces") or ()
     fresh = any(entry["type"] == "cgroup" and not entry.get("path") for entry in named)
-    return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)]
+    return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)] if found.v1 or fresh else []
 
 
 def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:

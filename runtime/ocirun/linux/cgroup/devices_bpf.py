@@ -4,16 +4,16 @@ The program walks the rules from the last to the first with the set of accesses 
 its accesses out of the set and ends when none is left, a rule that denies one of the set ends with no. Without any rule
 left the answer is no. So each access is decided by the last rule that speaks of it, as the spec's order wants.
 
-It is attached with BPF_F_ALLOW_MULTI: programs of cgroups above and programs already attached must allow as well, so that
-nothing of the host's policy is lost. The kernel drops it with the cgroup. Layouts are those of linux/bpf.h.
+It is attached with BPF_F_ALLOW_MULTI: programs of cgroups above and programs already attached must allow as well, so
+that nothing of the host's policy is lost. The kernel drops it with the cgroup. Layouts are those of linux/bpf.h.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from ocirun.kernel import raw
-from ocirun.linux.cgroup import groupfs
 from ocirun.linux.cgroup.devices_v1 import ANY
 
 TYPE_CHECKING = False
@@ -39,8 +39,8 @@ _MOV32_REG: Final = 0xBC
 _AND32_IMM: Final = 0x54
 _RSH32_IMM: Final = 0x74
 _JNE32_IMM: Final = 0x56
-_JEQ32_IMM: Final = 0x16
 _JSET32_IMM: Final = 0x46
+_JA: Final = 0x05
 _EXIT: Final = 0x95
 _CONTEXT: Final = 1  # r1: struct bpf_cgroup_dev_ctx { u32 access_type, major, minor }
 _KIND: Final = 2
@@ -51,14 +51,16 @@ _BITS: Final = {"m": BPF_DEVCG_ACC_MKNOD, "r": BPF_DEVCG_ACC_READ, "w": BPF_DEVC
 _KINDS: Final = {"b": BPF_DEVCG_DEV_BLOCK, "c": BPF_DEVCG_DEV_CHAR}
 _ALL_BITS: Final = 7
 _SIZE: Final = 8
+_LICENSE: Final = b"Apache-2.0"  # no helper that wants the GPL is called
+_NAME: Final = b"ocirun_devices"
 _U32: Final = 0xFFFFFFFF
 
 
 def _instruction(code: int, register: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
-    """struct bpf_insn."""
+    """struct bpf_insn, on a little-endian machine: dst_reg is the lower half of its byte."""
     registers = register | source << 4
     number = immediate & _U32
-    return bytes((code, registers)) + offset.to_bytes(2, "little", signed=True) + number.to_bytes(4, "little")
+    return bytes((code, registers)) + offset.to_bytes(2, sys.byteorder) + number.to_bytes(4, sys.byteorder)
 
 
 def _answer(yes: bool) -> bytes:
@@ -95,9 +97,8 @@ def _rule(rule: Rule) -> bytes:
         say = _instruction(_AND32_IMM, _ASKED, immediate=_ALL_BITS & ~bits)
         say += _instruction(_JNE32_IMM, _ASKED, offset=2) + _answer(True)
     else:
-        # JSET jumps over the unconditional jump, which a JEQ of a register with itself would have to imitate
-        say = _instruction(_JSET32_IMM, _ASKED, offset=1, immediate=bits)
-        say += _instruction(0x05, offset=2) + _answer(False)
+        say = _instruction(_JSET32_IMM, _ASKED, offset=1, immediate=bits)  # there is no jump on "none of them"
+        say += _instruction(_JA, offset=2) + _answer(False)
     tests = []
     if rule.kind != "a":
         tests.append((_KIND, _KINDS[rule.kind]))
@@ -115,22 +116,27 @@ def apply(content: bytes, directory: str) -> None:
     """Load the program and attach it to the cgroup2 at `directory`. Raises OSError."""
     loaded = _load(content)
     try:
-        group = groupfs.open_group_for_bpf(directory)
+        group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            attributes = b"".join(
-                number.to_bytes(4, "little") for number in (group, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI)
-            )
-            _bpf(BPF_PROG_ATTACH, attributes, f"BPF_PROG_ATTACH on {directory}")
+            numbers = (group, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI)
+            request = b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
+            raw.call("bpf", raw.BPF, BPF_PROG_ATTACH, request, len(request), detail=f"BPF_PROG_ATTACH on {directory}")
         finally:
             os.close(group)
     finally:
-        os.close(loaded)
+        os.close(loaded)  # the cgroup keeps it
 
 
 def _load(content: bytes) -> int:
-    """BPF_PROG_LOAD. The kernel wants an address of the instructions: a bytearray that stays where it is gives it."""
-    raise NotImplementedError(content)
+    """BPF_PROG_LOAD; the descriptor of the program."""
+    head = BPF_PROG_TYPE_CGROUP_DEVICE.to_bytes(4, sys.byteorder) + (len(content) // _SIZE).to_bytes(4, sys.byteorder)
+    request = head + _address(content) + _address(_LICENSE) + bytes(24) + _NAME.ljust(16, b"\0")
+    return raw.call("bpf", raw.BPF, BPF_PROG_LOAD, request, len(request), detail="BPF_PROG_LOAD")
 
 
-def _bpf(command: int, attributes: bytes, detail: str) -> int:
-    return raw.call("bpf", raw.BPF, command, bytearray(attributes), len(attributes), detail=detail)
+def _address(data: bytes) -> bytes:
+    """Where the content of a bytes object lies, as a u64; the caller keeps it alive.
+
+    In CPython id() is an object's address, and the content comes last in a bytes object, before its closing NUL.
+    """
+    return (id(data) + bytes.__basicsize__ - 1).to_bytes(8, sys.byteorder)

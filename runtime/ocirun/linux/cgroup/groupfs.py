@@ -36,10 +36,7 @@ def read(path: str, group: int | None = None) -> bytes:
     """The whole file, relative to the descriptor `group` when that is given."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=group)
     try:
-        first = os.read(fd, _READ_SIZE)
-        if len(first) < 4096:
-            return first  # a cgroup file ends its answer early only at its end
-        parts = [first]
+        parts = []
         while part := os.read(fd, _READ_SIZE):
             parts.append(part)
         return b"".join(parts)

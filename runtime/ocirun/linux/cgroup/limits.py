@@ -179,9 +179,8 @@ def _common(resources: Resources) -> list[Setting]:
     cpu: Resources = resources.get("cpu") or {}
     if cpu.get("idle") is not None:  # after the shares, which an idle cgroup refuses
         settings.append(Setting("cpu", "cpu.idle", cpu["idle"], "cpu/idle", optional=not cpu["idle"]))
-    for name in ("cpus", "mems"):
-        if cpu.get(name):
-            settings.append(Setting("cpuset", f"cpuset.{name}", cpu[name], f"cpu/{name}"))
+    sets = [name for name in ("cpus", "mems") if cpu.get(name)]
+    settings += [Setting("cpuset", f"cpuset.{name}", cpu[name], f"cpu/{name}") for name in sets]
     limit = (resources.get("pids") or {}).get("limit")
     if limit is not None:
         settings.append(Setting("pids", "pids.max", _or_max(limit), "pids/limit"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SIGKILL: Final = 9
 _SECONDS: Final = 10.0
+_STEP_SECONDS: Final = 0.001
 _TELLING: Final = ("freezer", "pids", "unified", "name=systemd", "memory", "cpu")
 """The hierarchy whose processes are the container's, the first that there is: the one that can hold them still."""
 
@@ -43,18 +44,13 @@ def kill_all(record: Record, signal: int) -> None:
     if signal != SIGKILL:
         _signal_still(record, signal)
         return
-    unified = record["paths"].get("unified")
-    if unified:
-        try:
-            groupfs.write(f"{unified}/cgroup.kill", b"1")
-        except OSError:
-            pass  # no such file before Linux 5.14, or the cgroup is gone
+    reached = _kill_unified(record["paths"].get("unified", ""))
     if freezer.is_frozen(record):
         freezer.thaw(record)  # a frozen process of v1 dies only when it is thawed
     deadline = time.monotonic() + _SECONDS
     while left := [pid for pid in pids(record) if pid != os.getpid()]:
         held = _hold(left)
-        if unified is None or record["driver"] == "v1":
+        if not reached.issuperset(left):
             _signal_still(record, SIGKILL)
         ended = _await_end(held, deadline)
         for fd in held:
@@ -63,11 +59,22 @@ def kill_all(record: Record, signal: int) -> None:
             return
 
 
+def _kill_unified(path: str) -> frozenset[int]:
+    """cgroup.kill: the processes that it reached; none without that file (before Linux 5.14) or without the cgroup."""
+    if not path:
+        return frozenset()
+    found = groupfs.all_processes(path)
+    if not found or os.getpid() in found:
+        return frozenset()
+    try:
+        groupfs.write(f"{path}/cgroup.kill", b"1")
+    except OSError:
+        return frozenset()
+    return frozenset(found)
+
+
 def _signal_still(record: Record, signal: int) -> None:
-    if os.getpid() in pids(record):
-        still = False
-    else:
-        still = _try_freeze(record)
+    still = os.getpid() not in pids(record) and _try_freeze(record)
     try:
         for pid in pids(record):
             if pid != os.getpid():
@@ -114,6 +121,8 @@ def _await_end(held: list[int], deadline: float) -> bool:
         poll.register(pidfd, select.POLLIN)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return False
+    if not held:
+        select.select([], [], [], _STEP_SECONDS)  # they are listed and have no pidfd: about to be gone
     return True
 
 
@@ -126,14 +135,14 @@ def _checked(subs: tuple[str, ...]) -> tuple[str, ...]:
 
 def join(record: Record, pid: int, *subs: str) -> None:
     """Move a process into the container's cgroups; `subs` are ``[CONTROLLER[,CONTROLLER]:]PATH`` below them."""
+    unified = record["paths"].get("unified")
     if record["driver"] == "v2":
-        path = v2.entrance(record, _checked(subs))
-        if pid in groupfs.processes(path):
-            return  # born there
-        goals = [path]
+        goals = [v2.entrance(record, _checked(subs))]
     else:
         goals = list(dict.fromkeys(v1.destinations(record, _checked(subs)).values()))
     for path in goals:
+        if (path == unified or record["driver"] == "v2") and pid in groupfs.processes(path):
+            continue  # born there
         try:
             groupfs.write(f"{path}/cgroup.procs", b"%d" % pid)
         except OSError as problem:

@@ -46,7 +46,7 @@ def create(found: Hierarchies, path: str, host: Host) -> None:
 
 
 def _furnish(_mount: str, path: str) -> None:
-    """A new cpuset has neither processors nor memory nodes, and takes no process before it has: it gets its parent's."""
+    """A new cpuset has neither processors nor memory nodes, and takes no process without: it gets its parent's."""
     for name in _SETS:
         try:
             if groupfs.read(f"{path}/{name}").strip():
@@ -114,7 +114,7 @@ def _is_usual(value: str) -> bool:
 
 
 def destinations(record: Record, subs: tuple[str, ...]) -> dict[str, str]:
-    """Controller to directory for a process that goes to each ``[CONTROLLER[,CONTROLLER]:]PATH`` below the container's."""
+    """Controller to directory for a process that goes to ``[CONTROLLER[,CONTROLLER]:]PATH`` below the container's."""
     paths: dict[str, str] = record["paths"]
     found = dict(paths)
     for sub in subs:
@@ -123,7 +123,7 @@ def destinations(record: Record, subs: tuple[str, ...]) -> dict[str, str]:
         for name in named:
             if name not in paths:
                 raise Failure(f"the container has no cgroup of the controller {name}", where="--cgroup")
-            for other in paths:
-                if paths[other] == paths[name]:  # controllers that are mounted together move together
+            for other, where in paths.items():
+                if where == paths[name]:  # controllers that are mounted together move together
                     found[other] = os.path.normpath(f"{paths[name]}/{path}")
     return found

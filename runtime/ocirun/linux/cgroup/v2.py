@@ -32,7 +32,8 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
     available = groupfs.read(f"{found.unified.mount}/cgroup.controllers").decode().split()
     for setting in needed:
         if setting.controller not in available:
-            what = f"{setting.file} needs the controller {setting.controller}, which {found.unified.mount} does not have"
+            lack = f"which {found.unified.mount} does not have"
+            what = f"{setting.file} needs the cgroup v2 controller {setting.controller}, {lack}"
             raise Failure(what, where=setting.pointer)
 
 

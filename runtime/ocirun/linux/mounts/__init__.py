@@ -17,12 +17,14 @@ from ocirun.errors import failure
 from ocirun.kernel import files, mount, raw
 from ocirun.kernel.userns import mapped_namespace
 from ocirun.linux.mounts import copyup
+from ocirun.linux.mounts.cgroupfs import describe_cgroup, mount_cgroup
 from ocirun.linux.mounts.wish import PROC_FILES, Wish, check
 from ocirun.steps import InsideStep, OutsideStep
 from ocirun_spec import mount_options as table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final
 
     from ocirun.facts import Facts
@@ -34,12 +36,14 @@ _NO_SYMLINK_TYPES: Final = ("proc", "sysfs")
 
 
 def plan(
-    config: dict[str, Any], bundle: str, facts: Facts, shared: bool, ident: str
-) -> tuple[list[OutsideStep], list[InsideStep]]:
-    """The parent's and the container's steps, in order. ``cgroup`` entries are left to `ocirun.linux.cgroup.mounts`.
+    config: dict[str, Any], bundle: str, facts: Facts, shared: bool, describe: Callable[[Any], list[Any]]
+) -> tuple[list[OutsideStep], list[InsideStep], list[OutsideStep]]:
+    """The parent's and the container's steps, in order; the third list belongs after the cgroups are made.
 
-    shared:    copies stay peers of the host's mounts instead of becoming their slaves.
+    shared:     copies stay peers of the host's mounts instead of becoming their slaves.
+    describe:   what a mount of type ``cgroup`` consists of, given the record's cgroups.
     """
+    views: list[OutsideStep] = []
     outside: list[OutsideStep] = []
     inside: list[InsideStep] = []
     for at, entry in enumerate(config.get("mounts") or ()):
@@ -59,12 +63,13 @@ def plan(
                 outside.append(copied)
             inside.append(InsideStep(attach_bind, pointer, text, destination, copied, facts.may_mount))
         elif entry.get("type") == "cgroup":
-            inside.append(
-                InsideStep(mount_cgroup, pointer, f"mount cgroup on {entry['destination']}", destination, wish)
-            )
+            text = f"mount cgroup on {entry['destination']}"
+            deeds: list[Any] = []
+            views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, facts.may_mount))
+            inside.append(InsideStep(mount_cgroup, pointer, text, destination, wish, deeds))
         else:
             inside.append(_filesystem(entry, wish, pointer, destination, _mappings(entry, wish, config)))
-    return outside, inside
+    return outside, inside, views
 
 
 def provides(config: dict[str, Any], path: str) -> bool:
@@ -174,7 +179,7 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
         target = _target(scene, destination, True)
     if fstype == b"tmpfs" and not any(key == b"mode" for key, _value in options):
         options = [(b"mode", b"%o" % stat.S_IMODE(os.fstat(target).st_mode)), *options]
-    fd = make_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
+    fd = mount.new_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
     if wish.tmpcopyup:
         copyup.copy_tree(target, fd)
     if mappings:
@@ -190,21 +195,6 @@ def _plain_directory(root: int, destination: bytes) -> int:
     os.close(files.make_directories(root, destination))
     resolve = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_SYMLINKS
     return files.openat2(root, destination, os.O_PATH | os.O_DIRECTORY, resolve)
-
-
-def make_filesystem(fstype: bytes, options: list[tuple[bytes, bytes]], attributes: int) -> int:
-    """A detached mount of a new filesystem instance."""
-    context = mount.fsopen(fstype)
-    try:
-        for key, value in options:
-            if value:
-                mount.fsconfig_string(context, key, value)
-            else:
-                mount.fsconfig_flag(context, key)
-        mount.fsconfig_create(context)
-        return mount.fsmount(context, attributes)
-    finally:
-        os.close(context)
 
 
 def remount(step: InsideStep, scene: Scene) -> None:
@@ -224,8 +214,3 @@ def remount(step: InsideStep, scene: Scene) -> None:
     _set_attributes(target, wish)
     _propagate(target, wish)
     os.close(target)
-
-
-def mount_cgroup(step: InsideStep, scene: Scene) -> None:
-    """The container's view of its cgroups: see `ocirun.linux.cgroup.mounts`."""
-    raise NotImplementedError

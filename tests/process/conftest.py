@@ -1,0 +1,33 @@
+"""The container that a test gets, and what has to be there for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from process.box import Box
+from support import facility
+from support.facility import need
+from support.runtime import Runtime, runtime_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def program() -> Path:
+    """The built binary."""
+    path = runtime_path()
+    if not path.exists():
+        pytest.skip("needs ./dev build")
+    return path
+
+
+@pytest.fixture
+def box(tmp_path: Path, program: Path) -> Iterator[Box]:
+    """A box whose containers are removed at the end."""
+    need(facility.root, facility.busybox)
+    with Runtime(program, tmp_path / "root", tmp_path / "calls") as runtime:
+        yield Box(runtime, tmp_path)
