@@ -20,42 +20,50 @@ MEMORY_LIMIT = 64 * MEBIBYTE
 PIDS_LIMIT = 32
 NAME = "ocirun-demo"
 
+PROBE = "look"
 SCRIPT = """\
-echo "process $$: $(tr '\\0' ' ' </proc/1/cmdline | cut -c 1-30)"
+#!/bin/sh
+echo "process id: $$"
 echo "user:       $(id)"
 echo "hostname:   $(hostname)"
 echo "network:    $(ls /sys/class/net | tr '\\n' ' ')"
+echo
 echo "processes it can see:"
-ps -o pid,user,args | sed 's/^/    /'
+ps -o pid,user,args
+echo
 echo "mounts:"
-while read -r source target type options rest; do echo "    $target ($type, $options)"; done </proc/mounts
+while read -r source target type options rest; do echo "  $target ($type, $options)"; done </proc/mounts
+echo
 echo "limits:"
-grep -E 'open files|processes' /proc/self/limits | sed 's/^/    /'
+grep -E 'open files|processes' /proc/self/limits
 for file in memory/memory.limit_in_bytes memory.max pids/pids.max pids.max; do
-    if [ -f /sys/fs/cgroup/$file ]; then echo "    $file: $(cat /sys/fs/cgroup/$file)"; fi
+    if [ -f /sys/fs/cgroup/$file ]; then echo "$file: $(cat /sys/fs/cgroup/$file)"; fi
 done
-grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status | sed 's/^/    /'
+grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+echo
 echo "writing to the root filesystem: $(touch /file 2>&1 || true)"
 """
 
 
 def make_rootfs(rootfs: Path) -> None:
-    """Fill the folder with busybox, a link for each of its applets, and the two files that name users."""
+    """Fill the folder with busybox, a link for each of its applets, the probe, and the two files that name users."""
     for name in ("bin", "dev", "etc", "proc", "sys", "tmp"):
         (rootfs / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, rootfs / "bin" / "busybox")
     applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
     for applet in set(applets) - {"busybox"}:
         (rootfs / "bin" / applet).symlink_to("busybox")
+    (rootfs / "bin" / PROBE).write_text(SCRIPT, encoding="utf-8")
+    (rootfs / "bin" / PROBE).chmod(0o755)
     (rootfs / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     (rootfs / "etc" / "group").write_text("root:x:0:\n")
 
 
 def adapt(config: dict[str, Any]) -> None:
-    """Change the default config: our script, no terminal, limits to look at."""
+    """Change the default config: our probe, no terminal, limits to look at."""
     config["hostname"] = "demo"
     config["process"]["terminal"] = False
-    config["process"]["args"] = ["sh", "-c", SCRIPT]
+    config["process"]["args"] = [PROBE]
     config["linux"]["resources"] = config["linux"].get("resources", {}) | {
         "memory": {"limit": MEMORY_LIMIT},
         "pids": {"limit": PIDS_LIMIT},

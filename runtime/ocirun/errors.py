@@ -65,7 +65,7 @@ def failure(doing: str, problem: OSError, *, where: str = "", hint: str = "") ->
     detail = getattr(problem, "detail", "") or problem.filename or ""
     if isinstance(detail, bytes):
         detail = os.fsdecode(detail)
-    if detail and str(detail) not in doing:
+    if detail and str(detail) != where and str(detail) not in doing:
         doing = f"{doing} ({detail})"
     return Failure(doing, where=where, call=getattr(problem, "call", ""), errno=problem.errno or 0, hint=hint)
 

@@ -45,7 +45,8 @@ def run_one(hook: dict[str, Any], pointer: str, state: bytes) -> None:
     try:
         run(hook, state, True)
     except HookFailed as problem:
-        raise Failure(f"run the hook {problem.detail}: {problem.call}", where=pointer) from None
+        said = f" ({problem.detail})" if problem.detail else ""
+        raise Failure(f"run the hook {hook['path']}{said}: {problem.call}", where=pointer) from None
 
 
 def run(hook: dict[str, Any], state: bytes, inherit: bool) -> None:
@@ -78,8 +79,8 @@ def run(hook: dict[str, Any], state: bytes, inherit: bool) -> None:
     if status == 0:
         return
     how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    text = said.decode("utf-8", "replace").strip()
-    raise HookFailed(how, f"{path}" + (f" (stderr: {text})" if text else ""))
+    text = "; ".join(said.decode("utf-8", "replace").split("\n")).strip("; ")
+    raise HookFailed(how, f"stderr: {text}" if text else "")
 
 
 def _become(path: str, argv: list[str], env: dict[bytes, bytes], stdin: int, stderr: int) -> None:
@@ -112,7 +113,7 @@ def _converse(hook: dict[str, Any], pidfd: int, stdin: int, said: int, state: by
         if not ready:
             if stdin >= 0:
                 os.close(stdin)
-            raise HookFailed(f"timed out after {timeout} s", hook["path"])
+            raise HookFailed(f"timed out after {timeout} s", "")
         if stdin in ready:
             state = _feed(stdin, state)
             if not state:

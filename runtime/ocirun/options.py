@@ -115,6 +115,8 @@ COMMANDS: Final = (
             Option("ignore-paused", FLAG, "also in a paused container"),
         ), 1, -1, tail=True,
     ),
+    Command("pause", "ID", "freeze the processes of a container", (), 1, 1),
+    Command("resume", "ID", "let the processes of a paused container go on", (), 1, 1),
     Command(
         "list", "", "list the containers",
         (Option("format", TEXT, "table or json", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,
@@ -132,5 +134,5 @@ COMMANDS: Final = (
     ),
 )  # fmt: skip
 
-LATER: Final = ("pause", "resume", "update", "events", "features", "checkpoint", "restore")
+LATER: Final = ("update", "events", "features", "checkpoint", "restore")
 """Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

@@ -48,9 +48,15 @@ class Trace:
         return {access.path for access in self.inside if access.path}
 
 
-def strace(output: Path, command: Sequence[str]) -> list[str]:
-    """The command line that traces `command` and all its children."""
-    return ["strace", "-f", "-s", "4096", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(output), *command]
+def strace(output: Path, command: Sequence[str], failing: str = "", when: str = "1+") -> list[str]:
+    """The command line that traces `command` and all its children.
+
+    failing: a system call that fails with EDOTDOT, an error that no code expects; `when` counts in each process.
+    """
+    calls = f"{CALLS},{failing}" if failing else CALLS
+    inject = ["-e", f"inject={failing}:error=EDOTDOT:when={when}"] if failing else []
+    options = ["-f", "-s", "4096", "-e", f"trace={calls}", "-e", "signal=none", *inject]
+    return ["strace", *options, "-o", str(output), *command]
 
 
 def read(output: Path) -> Trace:
@@ -87,7 +93,7 @@ def read(output: Path) -> Trace:
 
 def _access(call: str, rest: str) -> Access | None:
     path = PATH.search(rest)
-    if path is None:
+    if path is None or call not in CALLS.split(","):
         return None
     head = rest[: path.start()].rstrip(", ")
     return Access(call, head, path[1])

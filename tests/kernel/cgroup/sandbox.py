@@ -17,6 +17,7 @@ from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
 from ocirun.linux import cgroup
+from ocirun.linux.cgroup import groupfs
 
 DEADLINE = 10.0
 NAME = f"/ocirun-test-{os.getpid()}"
@@ -124,6 +125,17 @@ def left_behind() -> list[str]:
     return [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{NAME}*")] + [
         str(path) for path in Path("/sys/fs/cgroup").glob(f"{NAME[1:]}*")
     ]
+
+
+def clean_up() -> None:
+    """Take away what a failed test has left, so that the next one can run."""
+    for top in left_behind():
+        for path in reversed(groupfs.tree(top)):
+            for pid in groupfs.processes(path):
+                os.kill(pid, 9)
+            until(lambda path=path: not groupfs.processes(path))  # type: ignore[misc]
+            with suppress(OSError):
+                os.rmdir(path)
 
 
 def in_private_cgroup2(body: Callable[[], None]) -> None:

@@ -58,6 +58,11 @@ def test_file_of_an_os_error(name: str | bytes) -> None:
     assert str(failure("read it", problem, where="/w")) == "/w: read it (/x/config.json): permission denied"
 
 
+def test_a_file_is_not_said_twice() -> None:
+    problem = OSError(errno.ENOENT, "x", "/b/config.json")
+    assert str(failure("read it", problem, where="/b/config.json")) == "/b/config.json: read it: " + words(errno.ENOENT)
+
+
 def test_an_os_error_without_anything() -> None:
     assert str(failure("do it", OSError("odd"))) == "do it"
 

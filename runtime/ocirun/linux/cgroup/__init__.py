@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
 from ocirun.steps import InsideStep, OutsideStep
@@ -92,6 +93,11 @@ def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -
         content = devices_bpf.program(rules)
         if not content:
             return []
+    elif must and found.v1 and devices_v1.writes(rules) != devices_v1.UNRESTRICTED:
+        # SECURITY: without the controller nothing would keep the container from the host's devices
+        raise Failure(
+            "device rules need the cgroup v1 controller devices, which is not mounted", where=devices_v1.POINTER
+        )
     else:
         return []
     return [OutsideStep(allow_devices, devices_v1.POINTER, "set the device rules", content, must)]
@@ -100,8 +106,8 @@ def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -
 def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideStep]:
     """The container's first step: enter the v1 cgroups, which it does without the kernel's global lock (see `v1`).
 
-    Then the new cgroup namespace, if the config wants one: its root is the cgroup that the process is in at that moment, so
-    the clone cannot make it.
+    Then the new cgroup namespace, if the config wants one: its root is the cgroup that the process is in at that
+    moment, so the clone cannot make it.
     """
     found: Hierarchies = prepared[0].args[0]
     doors: Doors = prepared[0].args[3]
@@ -130,8 +136,6 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
 def create(step: OutsideStep, host: Host) -> None:
     """Make the directories. Without the right to and without a limit, the container has no cgroup."""
-    from ocirun.errors import Failure
-
     found, path, settings, doors = step.args
     try:
         if found.mode == "none":

@@ -1,8 +1,8 @@
-"""linux.resources.devices on cgroup v2: a BPF program that the kernel asks on each access (BPF_PROG_TYPE_CGROUP_DEVICE).
+"""linux.resources.devices on cgroup v2: a BPF_PROG_TYPE_CGROUP_DEVICE program, which the kernel asks on each access.
 
-The program walks the rules from the last to the first with the set of accesses still undecided: a rule that allows takes
-its accesses out of the set and ends when none is left, a rule that denies one of the set ends with no. Without any rule
-left the answer is no. So each access is decided by the last rule that speaks of it, as the spec's order wants.
+The program walks the rules from the last to the first with the set of accesses still undecided: a rule that allows
+takes its accesses out of the set and ends when none is left, a rule that denies one of the set ends with no. Without
+any rule left the answer is no. So each access is decided by the last rule that speaks of it, as the spec's order wants.
 
 It is attached with BPF_F_ALLOW_MULTI: programs of cgroups above and programs already attached must allow as well, so
 that nothing of the host's policy is lost. The kernel drops it with the cgroup. Layouts are those of linux/bpf.h.

@@ -33,6 +33,8 @@ USUAL: Final[tuple[tuple[str, int, int, str], ...]] = (
     ("c", 10, 200, "rwm"),  # net/tun
 )
 """Allowed after the configured rules."""
+UNRESTRICTED: Final = [("devices.allow", "a")]
+"""What `writes` gives for a privileged container."""
 
 
 class Rule:
