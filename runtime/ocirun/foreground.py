@@ -61,7 +61,7 @@ class Foreground:
             while True:
                 ready = dict(self._poll.poll())
                 if self._signals in ready:
-                    self._forward(pidfd)
+                    self._forward(pid, pidfd)
                 if 0 in ready and self._pty >= 0:
                     self._copy(0, self._pty)
                 if self._pty in ready:
@@ -74,10 +74,11 @@ class Foreground:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return EXIT_SIGNAL - code if code < 0 else code
 
-    def _forward(self, pidfd: int) -> None:
+    def _forward(self, pid: int, pidfd: int) -> None:
         """One signal: to the program, except those that are about ourselves; orphans that came to us are reaped."""
         number = int.from_bytes(os.read(self._signals, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
         if number == signals.SIGCHLD:
+            reap_orphans(pid)
             return
         if number == signals.SIGWINCH:
             self._resize()
@@ -159,11 +160,13 @@ def adopt_orphans() -> None:
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1, name="PR_SET_CHILD_SUBREAPER")
 
 
-def reap_orphans() -> None:
-    """Collect adopted children that have ended."""
+def reap_orphans(spare: int = 0) -> None:
+    """Collect adopted children that have ended; the program itself, `spare`, is left for its own wait."""
     while True:
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
+        if ended is None or ended.si_pid == spare:
+            return
+        os.waitpid(ended.si_pid, 0)

@@ -93,13 +93,19 @@ def _first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
         "start": 0,
         "bundle": bundle.path,
         "rootfs": os.path.join(bundle.path, config["root"]["path"]),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 1_000_000_000:09d}Z",
+        "created": _now(),
         "owner": os.geteuid(),
         "program": bool(config.get("process")),
         "annotations": config.get("annotations") or {},
         "hooks": {name: configured[name] for name in ("poststart", "poststop") if configured.get(name)},
         "cgroup": None,
     }
+
+
+def _now() -> str:
+    """RFC 3339 with nanoseconds, as Go's callers parse it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
 
 
 def _build(host: Host, bundle: Bundle, request: Request) -> None:

@@ -6,9 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-
 from support import facility
-from support.bundle import default_config, debian_rootfs, with_args, with_capabilities, with_terminal
+from support.bundle import debian_rootfs, default_config, with_args, with_capabilities, with_terminal
 from support.console import Interactive
 from support.facility import need
 
@@ -43,8 +42,8 @@ def test_interactive_with_a_terminal(box: Box, debian: Config) -> None:
         assert "/dev/pts/0" in seen
         terminal.send("python3 -c 'import sys, os; print(sys.version_info[0] * 111, os.getpid() > 1)'\n")
         terminal.read_until("333 True")
-        terminal.send("apt-get --version | head -n 1; apt list --installed 2>/dev/null | grep -c ^bash/\n")
-        terminal.read_until("\n1\r\n")
+        terminal.send("apt-get --version | head -n 1; dpkg-query -W -f '${Package}:${Status}\\n' bash\n")
+        terminal.read_until("bash:install ok installed")
         terminal.send("exit 7\n")
         assert program.wait() == 7
 

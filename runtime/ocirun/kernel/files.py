@@ -7,6 +7,7 @@ the container's tree or /proc goes through this module and never through path st
 from __future__ import annotations
 
 import os
+import stat
 
 from ocirun.kernel import raw
 
@@ -23,6 +24,10 @@ O_PATH: Final = os.O_PATH
 PROC_SUPER_MAGIC: Final = 0x9FA0
 DEVPTS_SUPER_MAGIC: Final = 0x1CD1
 _EAGAIN_TRIES: Final = 64
+_MOST_LINKS: Final = 40
+_ENOENT: Final = 2
+_EEXIST: Final = 17
+_ELOOP: Final = 40
 
 
 def clean(path: str) -> str:
@@ -50,42 +55,60 @@ def make_directories(root: int, path: bytes, mode: int = 0o755) -> int:
 
     SECURITY: the part that exists is resolved by one openat2 in the root, so a symlink stays inside it; below that,
     each part is made with mkdirat relative to a descriptor and opened without following links, so nobody can swap one.
+    A symlink that leads nowhere yet is followed by starting again, in the root, with its text in its place.
     """
-    parts = [part for part in path.split(b"/") if part and part != b"."]
-    missing: list[bytes] = []
-    while True:
+    for _ in range(_MOST_LINKS):
+        parts = [part for part in path.split(b"/") if part and part != b"."]
+        fd, depth = _open_deepest(root, parts)
+        while depth < len(parts):
+            try:
+                deeper = _make_directory(fd, parts[depth], mode)
+            except raw.KernelError as problem:
+                if problem.errno != _ELOOP:
+                    raise
+                target = os.readlink(parts[depth], dir_fd=fd)
+                before = [] if target.startswith(b"/") else parts[:depth]
+                path = b"/".join([*before, target, *parts[depth + 1 :]])
+                break
+            finally:
+                os.close(fd)
+            fd = deeper
+            depth += 1
+        else:
+            return fd
+    raise raw.KernelError(_ELOOP, "openat2", os.fsdecode(path))
+
+
+def _open_deepest(root: int, parts: list[bytes]) -> tuple[int, int]:
+    """(an O_PATH descriptor, how many of the parts it covers) of the longest beginning that exists."""
+    for depth in range(len(parts), -1, -1):
         try:
-            fd = open_in_root(root, b"/".join(parts) or b".", O_PATH | os.O_DIRECTORY)
-            break
+            return open_in_root(root, b"/".join(parts[:depth]) or b".", O_PATH | os.O_DIRECTORY), depth
         except raw.KernelError as problem:
-            if problem.errno != 2 or not parts:
+            if problem.errno != _ENOENT or not depth:
                 raise
-            missing.append(parts.pop())
-    for part in reversed(missing):
-        try:
-            deeper = _make_directory(fd, part, mode)
-        finally:
-            os.close(fd)
-        fd = deeper
-    return fd
+    raise raw.KernelError(_ENOENT, "openat2")
 
 
 def _make_directory(dirfd: int, name: bytes, mode: int) -> int:
     made = raw.syscall(raw.MKDIRAT, dirfd, name, mode)
-    if made < 0 and made != -17:
+    if made < 0 and made != -_EEXIST:
         raw.checked("mkdirat", made, os.fsdecode(name))
     return openat2(dirfd, name, O_PATH | os.O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 
 
 def make_file(root: int, path: bytes, mode: int = 0o644) -> int:
-    """Make the empty regular file `path` inside `root`, with its directories; returns an O_PATH descriptor."""
+    """Make the empty regular file `path` inside `root`, with its directories, unless something stands there already.
+
+    Returns an O_PATH descriptor. SECURITY: nothing is opened for use: what the image has put there may be a fifo or a
+    device, and a symlink is refused.
+    """
     head, _, name = path.rstrip(b"/").rpartition(b"/")
     parent = make_directories(root, head)
     try:
-        fd = openat2(
-            parent, name, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, mode
-        )
-        os.close(fd)
+        made = raw.syscall(raw.MKNODAT, parent, name, stat.S_IFREG | mode, 0)
+        if made != -_EEXIST:
+            raw.checked("mknodat", made, os.fsdecode(path))
         return openat2(parent, name, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
     finally:
         os.close(parent)

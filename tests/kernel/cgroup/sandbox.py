@@ -8,16 +8,18 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
 from ocirun.linux import cgroup
 from ocirun.linux.cgroup import groupfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEADLINE = 10.0
 NAME = f"/ocirun-test-{os.getpid()}"
@@ -31,9 +33,12 @@ class Host:
         self.record: dict[str, Any] = {"cgroup": None}
         self.cgroup_fd = -1
         self.saved: list[str] = []
+        self.told = -1
 
     def save(self) -> None:
         self.saved.append(json.dumps(self.record))
+        if self.told >= 0:
+            os.write(self.told, self.saved[-1].encode() + b"\n")
 
 
 class Container:
@@ -67,7 +72,7 @@ class Container:
                 os.write(told, b"x")
                 os.close(told)
                 status = body() if body else _wait()
-            except BaseException:
+            except BaseException:  # noqa: BLE001 # it is the child's last word
                 traceback.print_exc()
             finally:
                 os._exit(status)
@@ -77,8 +82,8 @@ class Container:
         os.close(ready)
         os.close(pidfd)
         self.host.pid = pid
-        for step in cgroup.adopt(self.config, self.facts, self.prepared):
-            step.do(step, self.host)  # type: ignore[arg-type]
+        for adopting in cgroup.adopt(self.config, self.facts, self.prepared):
+            adopting.do(adopting, self.host)  # type: ignore[arg-type]
         return pid
 
     def undo(self) -> list[str]:
@@ -150,7 +155,7 @@ def in_private_cgroup2(body: Callable[[], None]) -> None:
             body()
             assert left_behind() == []
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 # it is the child's last word
             traceback.print_exc()
             sys.stderr.flush()
         finally:

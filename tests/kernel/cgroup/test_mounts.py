@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from kernel.cgroup.sandbox import Container, clean_up, config, in_private_cgroup2, left_behind
 from support import facility
 
-from kernel.cgroup.sandbox import Container, clean_up, config, in_private_cgroup2, left_behind
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
 from ocirun.linux.cgroup import mounts
 
 pytestmark = [
     pytest.mark.kernel,
-    pytest.mark.skipif(bool(facility.mount_namespace()), reason=facility.mount_namespace()),
+    pytest.mark.skipif(bool(facility.cgroup_v2_private()), reason=facility.cgroup_v2_private()),
 ]
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from kernel.cgroup.sandbox import NAME, Container, clean_up, config, left_behind, spawn, until
 from support import facility
 
-from kernel.cgroup.sandbox import NAME, Container, clean_up, config, left_behind, spawn, until
 from ocirun.errors import Failure
 from ocirun.linux import cgroup
-from ocirun.linux.cgroup import place, v1
+from ocirun.linux.cgroup import v1
 from ocirun.linux.cgroup.limits import Setting
+from ocirun.steps import InsideStep, OutsideStep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.kernel,
@@ -159,7 +162,7 @@ def test_exec_enters_by_itself() -> None:
     box = Container(config())
     box.create()
     doors = cgroup.open_doors(box.record)
-    step = cgroup.InsideStep(cgroup.enter, "", "enter", doors, False)
+    step = InsideStep(cgroup.enter, "", "enter", doors, False)
 
     def enter() -> int:
         cgroup.enter(step, None)  # type: ignore[arg-type]
@@ -169,7 +172,7 @@ def test_exec_enters_by_itself() -> None:
 
     pid = spawn(enter)
     assert os.waitpid(pid, 0)[1] == 0
-    cgroup.close_doors(cgroup.OutsideStep(cgroup.close_doors, "", "", doors), box.host)  # type: ignore[arg-type]
+    cgroup.close_doors(OutsideStep(cgroup.close_doors, "", "", doors), box.host)  # type: ignore[arg-type]
     assert box.undo() == []
 
 
@@ -241,7 +244,7 @@ def test_every_directory_is_recorded_before_the_first_is_made(monkeypatch: pytes
 
         def create(at: int = at, told: int = told) -> int:
             box = Container(config(NAME + "/deep/box"))
-            box.host.save = lambda: os.write(told, json.dumps(box.record).encode() + b"\n")  # type: ignore[method-assign]
+            box.host.told = told
             real, calls = os.mkdir, []
 
             def mkdir(path: str, mode: int) -> None:
@@ -250,14 +253,14 @@ def test_every_directory_is_recorded_before_the_first_is_made(monkeypatch: pytes
                     os.kill(os.getpid(), signal.SIGKILL)
                 real(path, mode)
 
-            monkeypatch.setattr(place.os, "mkdir", mkdir)
+            monkeypatch.setattr(os, "mkdir", mkdir)
             box.create()
             return 0
 
         pid = spawn(create)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
         os.close(told)
-        record = json.loads(os.read(ready, 1 << 16).splitlines()[-1])
+        record = json.loads(os.read(ready, 1 << 16).splitlines()[-1])["cgroup"]
         os.close(ready)
         assert len(left_behind()) == -(-at // 3)
         assert cgroup.remove(record) == []
@@ -272,7 +275,8 @@ def test_a_parent_with_other_containers_stays_until_its_maker_can_remove_it() ->
     assert Path(second.record["paths"]["memory"]).exists()
     assert second.undo() == []
     for path in first.record["made"]:
-        Path(path).exists() and Path(path).rmdir()
+        if Path(path).exists():
+            Path(path).rmdir()
 
 
 def test_the_cgroup_namespace_has_the_container_as_its_root() -> None:
@@ -303,7 +307,7 @@ def test_without_the_right_there_is_no_cgroup_unless_a_limit_wants_one(
     def refuse(path: str, _mode: int) -> None:
         raise PermissionError(13, os.strerror(13), path)
 
-    monkeypatch.setattr(place.os, "mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     free = Container(config())
     free.create()
     assert free.host.record["cgroup"] is None

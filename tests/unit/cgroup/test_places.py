@@ -121,7 +121,7 @@ def test_the_plan_on_v1_and_v2() -> None:
 @pytest.mark.parametrize("private", [True, False])
 def test_mount_of_v1(private: bool) -> None:
     config: dict[str, Any] = {"linux": {"namespaces": [{"type": "cgroup"}] if private else []}}
-    record = {"paths": {name: "/c/box" for name in ("cpu", "cpuacct")}}
+    record = {"paths": dict.fromkeys(("cpu", "cpuacct"), "/c/box")}
     deeds = mounts.describe(Facts(V1), config, record)  # type: ignore[arg-type]
     assert deeds[0] == ("fs", "", "tmpfs", ("mode=755",), False)
     if private:

@@ -70,9 +70,9 @@ def test_an_empty_environment_is_not_an_absent_one(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("script", "how", "detail"),
     [
-        ("exit 3", "exit status 3", "/bin/sh"),
-        ("echo it broke >&2; exit 1", "exit status 1", "/bin/sh (stderr: it broke)"),
-        ("kill -TERM $$", "killed by signal 15", "/bin/sh"),
+        ("exit 3", "exit status 3", ""),
+        ("echo it broke >&2; exit 1", "exit status 1", "stderr: it broke"),
+        ("kill -TERM $$", "killed by signal 15", ""),
     ],
 )
 def test_how_a_hook_fails(script: str, how: str, detail: str) -> None:
@@ -88,21 +88,21 @@ def test_a_missing_program() -> None:
     with pytest.raises(HookFailed) as caught:
         hooks.run({"path": "/nowhere/hook"}, b"", False)
     assert caught.value.call == "exit status 127"
-    assert caught.value.detail == "/nowhere/hook (stderr: no such file or directory)"
+    assert caught.value.detail == "stderr: no such file or directory"
 
 
 def test_stderr_is_quoted_up_to_a_limit() -> None:
     noise = "i=0; while [ $i -lt 2000 ]; do echo 0123456789; i=$((i+1)); done >&2; exit 1"
     with pytest.raises(HookFailed) as caught:
         hooks.run(shell(noise), b"", False)
-    assert caught.value.detail.startswith("/bin/sh (stderr: 0123456789\n0123456789")
-    assert len(caught.value.detail) < 5000
+    assert caught.value.detail.startswith("stderr: 0123456789; 0123456789; ")
+    assert len(caught.value.detail) < 6000
 
 
 def test_stderr_of_any_bytes() -> None:
     with pytest.raises(HookFailed) as caught:
         hooks.run(shell("printf '\\377x' >&2; exit 1"), b"", False)
-    assert caught.value.detail == "/bin/sh (stderr: \ufffdx)"
+    assert caught.value.detail == "stderr: \ufffdx"
 
 
 def test_a_hook_that_takes_too_long_is_killed(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_hook_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     with pytest.raises(HookFailed) as caught:
         hooks.run(shell(f"echo $$ >{tmp_path}/pid; exec /bin/sleep 100", timeout=1), b"s" * 300_000, False)
     assert 0.9 < time.monotonic() - began < 20
-    assert (caught.value.call, caught.value.detail) == ("timed out after 1 s", "/bin/sh")
+    assert (caught.value.call, caught.value.detail) == ("timed out after 1 s", "")
     assert not os.path.exists(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
     assert descriptors() == before
     assert no_children()

@@ -123,8 +123,21 @@ def test_what_only_looks_like_proc(to: str) -> None:
     assert refused(entry(to=to)) is None
 
 
+def nothing(_record: Any) -> list[Any]:
+    return []
+
+
 def plan(facts: Facts, *entries: dict[str, Any], **linux: Any) -> tuple[list[Any], list[Any]]:
-    return mounts.plan({"mounts": list(entries), "linux": linux}, "/bundle", facts, False, "ident")
+    outside, inside, views = mounts.plan({"mounts": list(entries), "linux": linux}, "/b", facts, False, nothing)
+    assert views == []
+    return outside, inside
+
+
+def test_a_cgroup_view_is_described_by_another_step(facts: Facts) -> None:
+    config = {"mounts": [entry("ro", kind="cgroup", to="/sys/fs/cgroup")]}
+    outside, inside, views = mounts.plan(config, "/b", facts, False, nothing)
+    assert (outside, [step.deed for step in inside]) == ([], ["mount_cgroup"])
+    assert [step.pointer for step in views] == ["/mounts/0"]
 
 
 def test_each_entry_is_one_step_in_its_place(facts: Facts) -> None:
@@ -140,7 +153,7 @@ def test_each_entry_is_one_step_in_its_place(facts: Facts) -> None:
         "mount_filesystem", "attach_bind", "remount", "mount_filesystem", "attach_bind",
     ]  # fmt: skip
     assert [step.pointer for step in inside] == [f"/mounts/{at}" for at in range(5)]
-    assert [step.args[0] for step in outside] == ["/bundle/relative", "/absolute"]
+    assert [step.args[0] for step in outside] == ["/b/relative", "/absolute"]
     assert [inside[1].args[1], inside[4].args[1]] == outside
     destination, fstype, options, wish, mappings = inside[3].args
     assert (destination, fstype, mappings) == (b"/data", b"tmpfs", None)
@@ -178,7 +191,5 @@ def test_a_failing_source_is_named(facts: Facts) -> None:
     outside, _inside = plan(facts, entry("bind", source="/no/such/place"))
     with pytest.raises(Failure) as caught:
         outside[0].do(outside[0], None)
-    assert str(caught.value) == (
-        "/mounts/0: bind mount /no/such/place on /data: open_tree: no such file or directory"
-    )
+    assert str(caught.value) == ("/mounts/0: bind mount /no/such/place on /data: open_tree: no such file or directory")
     assert outside[0].fd == -1

@@ -90,7 +90,7 @@ def test_a_namespace_of_another_type_is_refused() -> None:
 
 def test_a_file_that_is_no_namespace_is_refused() -> None:
     (step,) = namespaces.prepare(spaces(pid="/dev/null"))
-    with pytest.raises(Failure, match="/dev/null is not a namespace: a pid namespace is wanted$"):
+    with pytest.raises(Failure, match=r"/dev/null is not a namespace: a pid namespace is wanted$"):
         step.do(step, NOBODY)
     os.close(step.fd)
 

@@ -45,7 +45,7 @@ def test_ids(ident: str) -> None:
 
 @pytest.mark.parametrize("ident", ["", ".", "..", "a/b", "a b", "é", "a\n", "@cache", "a\0", "a" * 1025, "a:b"])
 def test_ids_that_are_refused(ident: str) -> None:
-    with pytest.raises(Failure, match="^invalid container id"):
+    with pytest.raises(Failure, match=r"^invalid container id"):
         state.check_id(ident)
 
 
@@ -93,13 +93,13 @@ def test_a_file_that_cannot_be_written_is_named(entry: state.Entry) -> None:
 
 
 def test_an_id_is_taken_once(entry: state.Entry, tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="^container id already in use$"):
+    with pytest.raises(Failure, match=r"^container id already in use$"):
         state.claim(str(tmp_path / "root"), "web")
 
 
 def test_a_root_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Failure, match="not a directory$"):
+    with pytest.raises(Failure, match=r"not a directory$"):
         state.claim(str(tmp_path / "file" / "root"), "web")
 
 
@@ -112,7 +112,7 @@ def test_unknown_container(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "web").write_text("")
-    with pytest.raises(Failure, match="/web: open the state directory: not a directory$"):
+    with pytest.raises(Failure, match=r"/web: open the state directory: not a directory$"):
         state.find(str(tmp_path), "web")
 
 
@@ -210,7 +210,7 @@ def test_another_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.Monk
         assert child.stdout
         assert child.stdout.readline() == b"held\n"
         monkeypatch.setattr(state, "_LOCK_SECONDS", 0.02)
-        with pytest.raises(Failure, match="^another command holds the container's lock$"):
+        with pytest.raises(Failure, match=r"^another command holds the container's lock$"):
             found.lock()
         monkeypatch.setattr(state, "_LOCK_SECONDS", 20.0)
         child.communicate(timeout=20)
@@ -223,6 +223,6 @@ def test_a_folder_removed_while_waiting_for_the_lock(entry: state.Entry, tmp_pat
     entry.remove()
     holding, entry.fd = entry.fd, os.open(tmp_path, os.O_RDONLY)
     os.close(holding)
-    with pytest.raises(Failure, match="^container does not exist$"):
+    with pytest.raises(Failure, match=r"^container does not exist$"):
         late.lock()
     os.close(late.fd)

@@ -73,7 +73,7 @@ def test_both_ends_close_on_exec(ends: tuple[Channel, Channel]) -> None:
 def test_an_unexpected_message_is_refused_and_its_descriptor_closed(ends: tuple[Channel, Channel]) -> None:
     before = open_descriptors()
     ends[0].send(sync.TERMINAL, fd=0)
-    with pytest.raises(Failure, match="said b't' where b'r' was expected"):
+    with pytest.raises(Failure, match=r"said b't' where b'r' was expected"):
         ends[1].expect(sync.READY)
     assert open_descriptors() == before
 
@@ -146,7 +146,7 @@ def test_a_bytes_file_name_is_the_detail(ends: tuple[Channel, Channel]) -> None:
 @pytest.mark.parametrize("payload", [b"", b"1", b"x\x001\0call\0", b"1\0x\0call\0", b"1\x002\0call", b"\0\0\0"])
 def test_a_malformed_failure_is_a_sentence(ends: tuple[Channel, Channel], payload: bytes) -> None:
     ends[0].send(sync.FAILED, payload)
-    with pytest.raises(Failure, match="malformed"):
+    with pytest.raises(Failure, match=r"malformed"):
         ends[1].receive()
 
 
