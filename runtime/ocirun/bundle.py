@@ -70,8 +70,10 @@ def _explained(path: str, text: str, pointer: str) -> Failure:
     found = [problem for problem in problems.explain(text, path) if problem.severity == "error"]
     if not found:
         return Failure("not acceptable", where=f"{path}: {pointer}")
-    first, *others = [problem.render() for problem in found]
-    return Failure(first, hint="\n".join(others))
+    first, *others = found
+    sentence = first.render().partition("\n")[0] + (f", expected {first.expected}" if first.expected else "")
+    more = "\n".join(["there is more:", *(problem.render() for problem in others)]) if others else ""
+    return Failure(sentence, hint="\n".join(part for part in (first.hint, more) if part))
 
 
 def load(directory: str) -> Bundle:

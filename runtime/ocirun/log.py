@@ -55,6 +55,11 @@ def to_file() -> bool:
     return _log.fd != 2
 
 
+def holds(fd: int) -> bool:
+    """Whether a descriptor is the log's own, and so not the caller's."""
+    return to_file() and _log.fd == fd
+
+
 def debugging() -> bool:
     """Whether --debug was given: callers skip making the text otherwise."""
     return _log.threshold == 0

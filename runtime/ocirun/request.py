@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ocirun import log
 from ocirun.errors import Failure
 
 TYPE_CHECKING = False
@@ -70,6 +71,8 @@ def _check_open(count: int) -> None:
     """Descriptors that shall be passed on must be there, before the runtime opens any of its own."""
     for fd in range(3, 3 + count):
         try:
+            if log.holds(fd):
+                raise OSError
             os.fstat(fd)
         except OSError:
             raise Failure(

@@ -190,6 +190,9 @@ def claim(root: str, ident: str) -> Entry:
     path = f"{root}/{ident}"
     try:
         os.makedirs(root, 0o700, exist_ok=True)
+    except OSError as problem:
+        raise failure(f"make the state directory {root}", problem) from None
+    try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         raise Failure(

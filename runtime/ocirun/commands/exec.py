@@ -87,6 +87,9 @@ def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
     problem = accept.accept_process(process)
     if problem is not None:
         raise Failure("the process is not acceptable", where=problem)
+    found: list[tuple[str, str]] = rules.check_process(process)
+    if found:
+        raise Failure(found[0][1], where=found[0][0])
     return process
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ocirun.linux.mounts import copyup
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not this lane: owners and devices need root")
 NAMES = ["plain", "-n", " ", "new\nline", "ü", "\udcff\udcfe", "..x", "*", "a" * 255]
