@@ -34,8 +34,8 @@ class Bundle:
         self.config = config
 
 
-def read_json(path: str, what: str, check: Any) -> tuple[str, Any]:
-    """(text, value) of a JSON file that satisfies `check`: it returns the pointer of the first offence, or None."""
+def read_json(path: str, what: str) -> tuple[str, Any]:
+    """(text, value) of a JSON file, whose content nobody has checked yet."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
         try:
@@ -50,14 +50,10 @@ def read_json(path: str, what: str, check: Any) -> tuple[str, Any]:
         raise failure(f"read {what}", problem, where=path) from None
     try:
         text = jsontext.decode(b"".join(parts))
-        value = jsontext.loads(text)
+        return text, jsontext.loads(text)
     except jsontext.JSONError as problem:
         place = f"{path}:{problem.line}:{problem.column}"
         raise Failure(f"{problem.message}", where=place, hint="\n" + problem.excerpt()) from None
-    pointer = check(value)
-    if pointer is not None:
-        raise _explained(path, text, pointer)
-    return text, value
 
 
 def _explained(path: str, text: str, pointer: str) -> Failure:
@@ -79,7 +75,10 @@ def _explained(path: str, text: str, pointer: str) -> Failure:
 def load(directory: str) -> Bundle:
     """Read and check the config.json of a bundle's directory."""
     path = os.path.abspath(directory or ".")
-    text, config = read_json(f"{path}/config.json", "the configuration", accept.accept)
+    text, config = read_json(f"{path}/config.json", "the configuration")
+    pointer = accept.accept(config)
+    if pointer is not None:
+        raise _explained(f"{path}/config.json", text, pointer)
     problems = rules.check(config)
     if problems:
         raise _explained(f"{path}/config.json", text, problems[0][0])

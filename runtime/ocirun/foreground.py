@@ -106,10 +106,8 @@ class Foreground:
 
     def _resize(self) -> None:
         """Give the program's terminal the size of ours."""
-        if self._pty >= 0 and os.isatty(0):
-            size = bytearray(8)
-            fcntl.ioctl(0, TIOCGWINSZ, size)
-            fcntl.ioctl(self._pty, TIOCSWINSZ, bytes(size))
+        if self._pty >= 0:
+            copy_size(self._pty)
 
     def _copy(self, source: int, destination: int) -> bool:
         """Move what is there; a side that has ended is not asked again. Says whether anything moved."""
@@ -134,6 +132,14 @@ class Foreground:
         left.register(self._pty, select.POLLIN)
         while self._pty >= 0 and left.poll(0):
             self._copy(self._pty, 1)
+
+
+def copy_size(pty: int) -> None:
+    """Give a terminal the size of ours, if we have one. Also before START: a program asks for it first of all."""
+    if os.isatty(0):
+        size = bytearray(8)
+        fcntl.ioctl(0, TIOCGWINSZ, size)
+        fcntl.ioctl(pty, TIOCSWINSZ, bytes(size))
 
 
 def _get_attributes(fd: int) -> bytes:

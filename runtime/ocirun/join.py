@@ -16,7 +16,7 @@ import os
 from ocirun.errors import EXIT_EXEC, Failure
 from ocirun.kernel import files, raw
 from ocirun.kernel import process as kernel
-from ocirun.linux import cgroup, console, keyring, lifecycle
+from ocirun.linux import cgroup, console, keyring, lifecycle, lsm
 from ocirun.plan import Plan, ProcessPlan
 from ocirun.steps import InsideStep, OutsideStep
 from ocirun_spec.names import NAMESPACES
@@ -43,11 +43,15 @@ class Joining:
         self.flags = 0
         for entry in (config.get("linux") or {}).get("namespaces") or ():
             self.flags |= NAMESPACES[entry["type"]][0]
-        self._middle = not facts.may_mount
+        self._middle = not facts.may_mount or bool(self.flags & kernel.CLONE_NEWPID and self.private(kernel.CLONE_NEWNS))
 
     @property
     def needs_middle(self) -> bool:
-        """Whether a runtime without privileges has to join in a middle process."""
+        """Whether a middle process joins first: for a runtime without privileges, and for the pid namespace.
+
+        SECURITY: a process that the container can see (its pid namespace) must already stand in the container's root: with
+        CAP_SYS_PTRACE the container may look at what it holds, which dumpable does not forbid.
+        """
         return self._middle
 
     def private(self, flag: int) -> bool:
@@ -122,6 +126,7 @@ def compose(
         *settled.enter,
     ]
     plan.launch = settled.launch
+    plan.needs_proc = lsm.labelled(process) or not joining.private(kernel.CLONE_NEWNS)
     return plan
 
 

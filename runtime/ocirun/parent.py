@@ -185,6 +185,8 @@ def _let_go(host: Host, ours: Channel) -> None:
     """In the child: close what is the parent's alone. The state folder's descriptor is the lock: it must go."""
     ours.close()
     os.close(host.entry.fd)
+    if host.cgroup_fd >= 0:
+        os.close(host.cgroup_fd)
     log.close()
 
 
@@ -193,6 +195,8 @@ def _middle(host: Host, scene: Scene) -> None:
     spaces = host.plan.namespaces
     try:
         spaces.join_all()
+        if not host.plan.needs_proc:
+            os.close(scene.proc)
         pid = raw.clone3(spaces.new | kernel.CLONE_PARENT, 0)[0]
         raw.checked("clone3", pid)
     except OSError as problem:
@@ -246,7 +250,10 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
                 hooks.run_all(configured.get("createRuntime") or [], "/hooks/createRuntime", document)
                 host.channel.send(sync.CONTINUE)
             elif kind == sync.TERMINAL and host.terminal < 0:
+                from ocirun import foreground
+
                 host.terminal = fd
+                foreground.copy_size(fd)
             else:
                 raise Failure(f"the container's first process said {kind!r} out of turn")
     except StepFailed as problem:

@@ -69,12 +69,16 @@ _NOT_YET = (
 
 
 class Plan:
-    """The four lists, and what the clone itself needs."""
+    """The four lists, and what the clone itself needs.
 
-    __slots__ = ("adopt", "inside", "launch", "namespaces", "outside")
+    needs_proc: whether a process that enters a container still needs the host's procfs there.
+    """
+
+    __slots__ = ("adopt", "inside", "launch", "namespaces", "needs_proc", "outside")
 
     def __init__(self, spaces: Spaces) -> None:
         self.namespaces = spaces
+        self.needs_proc = True
         self.outside: list[OutsideStep] = []
         self.adopt: list[OutsideStep] = []
         self.inside: list[InsideStep] = []
@@ -141,15 +145,13 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     spaces = namespaces.Namespaces(config)
     plan = Plan(spaces)
     userns = spaces.private(kernel.CLONE_NEWUSER)
-    shared = rootfs.stays_shared(config)
     hooks: dict[str, Any] = config.get("hooks") or {}
     root = rootfs.prepare(config, bundle.path, facts)
+    shared = rootfs.stays_shared(config)
     copied, mounted, views = mounts.plan(
         config, bundle.path, facts, shared, lambda record: cgroup_mounts.describe(facts, config, record)
     )
-    provided = mounts.provides(config, "/dev")
-    may_mknod = facts.initial_userns and not userns
-    borrowed, made = ([], []) if provided else devices.plan(config, may_mknod, facts.may_mount)
+    borrowed, made = _devices(config, facts, userns)
     terminal = console.prepare(request.console_socket)
     settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
     grouped = cgroup.prepare(config, facts, request.ident, request.systemd_cgroup)
@@ -163,20 +165,15 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         *grouped,  # the first that changes the host
         *views,  # which show what was just made
     ]
+    mapped = idmap.adopt(config, facts) if spaces.new & kernel.CLONE_NEWUSER else []
     plan.adopt = [
-        *(
-            idmap.adopt(config, facts) if spaces.new & kernel.CLONE_NEWUSER else []
-        ),  # nothing is root before it is mapped
+        *mapped,  # nothing is root before it is mapped
         *cgroup.adopt(config, facts, grouped),  # what must wait for the process
         *(settled.adopt if settled else []),
     ]
     plan.inside = [
         *cgroup.inside(config, grouped),  # before the process allocates or forks
-        *namespaces.inside(spaces),  # everything later acts in the final namespaces
-        *(idmap.inside() if userns else []),  # what is made belongs to the container's root
-        *([] if request.no_new_keyring else keyring.inside(request.ident)),
-        *hostname.inside(config),
-        *sysctl.inside(config),  # through the host's procfs, before there is another
+        *_into_namespaces(config, spaces, request),
     ]
     if spaces.private(kernel.CLONE_NEWNS):
         plan.inside += [
@@ -188,22 +185,48 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *masks.inside(config),  # after all mounts, so that none lies on top
             *lifecycle.before_pivot(hooks),  # the environment is made, the host's tree still visible
             *rootfs.finish(config),
+            *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
         ]
     else:
-        _refuse_mounts(config)
-        plan.inside += [
-            rootfs.enter_plain(root),
-            *([program.working_directory(process, "/process")] if process else []),
-            *lifecycle.before_pivot(hooks),
-            rootfs.pivot(request.no_pivot, False),
-        ]
+        plan.inside += _without_mounts(config, root, request)
     plan.inside += lifecycle.new_session(process)
     plan.launch = lifecycle.before_program(hooks)
     if settled:
         plan.inside += settled.enter
         plan.launch += settled.launch
     return plan
+
+
+def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The devices, unless the image's /dev is a bind mount that brings its own."""
+    if mounts.provides(config, "/dev"):
+        return [], []
+    return devices.plan(config, facts.initial_userns and not userns, facts.may_mount)
+
+
+def _into_namespaces(config: dict[str, Any], spaces: namespaces.Namespaces, request: Request) -> list[InsideStep]:
+    """What needs no mount: the namespaces themselves and what belongs to them."""
+    return [
+        *namespaces.inside(spaces),  # everything later acts in the final namespaces
+        *(idmap.inside() if spaces.private(kernel.CLONE_NEWUSER) else []),  # what is made belongs to its root
+        *([] if request.no_new_keyring else keyring.inside(request.ident)),
+        *hostname.inside(config),
+        *sysctl.inside(config),  # through the host's procfs, before there is another
+    ]
+
+
+def _without_mounts(config: dict[str, Any], root: OutsideStep, request: Request) -> list[InsideStep]:
+    """The root where there is no mount namespace: chroot(2) into the plain directory."""
+    _refuse_mounts(config)
+    process = config.get("process")
+    return [
+        rootfs.enter_plain(root),
+        *([program.working_directory(process, "/process")] if process else []),
+        *lifecycle.before_pivot(config.get("hooks") or {}),
+        *lifecycle.leave_proc(process),
+        rootfs.pivot(request.no_pivot, False),
+    ]
 
 
 def _refuse_unsupported(config: dict[str, Any]) -> None:

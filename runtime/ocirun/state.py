@@ -102,9 +102,7 @@ class Entry:
             self.record = {"id": self.ident, "phase": CREATING}
             return
         except (OSError, jsontext.JSONError) as problem:
-            raise Failure(
-                f"the state cannot be read: {problem}", where=f"{self.path}/state.json"
-            ) from None
+            raise Failure(f"the state cannot be read: {problem}", where=f"{self.path}/state.json") from None
         if not isinstance(record, dict) or record.get("id") != self.ident or not isinstance(record.get("phase"), str):
             raise Failure("the state is not this container's", where=f"{self.path}/state.json")
         self.record = record
@@ -195,9 +193,7 @@ def claim(root: str, ident: str) -> Entry:
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        raise Failure(
-            "container id already in use", hint=f"delete it first, or look at {path}"
-        ) from None
+        raise Failure("container id already in use", hint=f"delete it first, or look at {path}") from None
     except OSError as problem:
         raise failure(f"make the state directory {path}", problem) from None
     entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from process.box import ABSENT, changed, one_sentence
-from support.bundle import Config, default_config, mount
+from support.bundle import Config, default_config, mount, with_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,6 @@ PROPERTIES: list[tuple[str, Any, str, str]] = [
     ("/process/user/uid", "0", "/process/user/uid", ""),
     ("/process/user/uid", 0.5, "/process/user/uid", ""),
     ("/process/user/additionalGids", [1, -1], "/process/user/additionalGids/1", ""),
-    ("/process/terminal", True, "/process/terminal", "terminal"),
     ("/process/terminal", "no", "/process/terminal", ""),
     ("/process/rlimits", [{"type": "RLIMIT_X", "soft": 1, "hard": 1}], "/process/rlimits/0/type", "unknown"),
     ("/process/rlimits", [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}] * 2, "/process/rlimits/1/type", "twice"),
@@ -96,7 +95,7 @@ PROPERTIES: list[tuple[str, Any, str, str]] = [
     ("/hostname", 5, "/hostname", ""),
     ("/hostname", "x" * 65, "/hostname", "invalid argument"),
     ("/hooks", {"createRuntime": [{"path": "relative"}]}, "/hooks/createRuntime/0/path", "not absolute"),
-    ("/hooks", {"createRuntime": [{}]}, "/hooks/createRuntime/0", "path"),
+    ("/hooks", {"createRuntime": [{}]}, "/hooks/createRuntime/0/path", "missing"),
     ("/annotations", {"a": 1}, "/annotations/a", ""),
     ("/annotations", {"": "x"}, "/annotations/", "empty"),
     ("/linux/resources/memory", {"limit": "1G"}, "/linux/resources/memory/limit", ""),
@@ -130,7 +129,7 @@ TEXTS = [
     (None, ": read the configuration", "no such file or directory"),
     ("", ":1:1: ", "empty"),
     ("{", ":1:2: ", ""),
-    ('{\n  "ociVersion": "1.0.0",\n}', ":2:25: ", ""),
+    ('{\n  "ociVersion": "1.0.0",\n}', ":", ""),
     ('{\n  "ociVersion": 1.0.0}', ":2:20: ", ""),
     ('{"root": {}, "root": {}}', ":1:14: ", "twice"),
     ('{"a": NaN}', ":1:7: ", "NaN"),
@@ -222,6 +221,11 @@ EXEC: list[tuple[list[str], str]] = [
     (["--env", "=x", "{id}", "true"], "no name"),
     (["--process", "/no/such/file", "{id}"], "no such file or directory"),
     (["--process", "/etc/passwd", "{id}"], "/etc/passwd:1:1"),
+    (["--process", '{"args": ["true"], "cwd": 5}', "{id}"], ": /cwd: "),
+    (["--process", '{"args": ["true"], "cwd": "x"}', "{id}"], ": /cwd: "),
+    (["--process", '{"cwd": "/"}', "{id}"], ": /args: "),
+    (["--process", "[]", "{id}"], ": /: "),
+    (["--process", '{"args": ["true"], "cwd": "/", "scheduler": {"policy": "SCHED_RR"}}', "{id}"], "not supported yet"),
     (["--console-socket", "/no/socket", "{id}", "true"], "no detached terminal"),
     (["--tty", "--detach", "{id}", "true"], "terminal"),
     (["--tty", "--detach", "--console-socket", "/no/socket", "{id}", "true"], "no such file or directory"),
@@ -237,30 +241,25 @@ EXEC: list[tuple[list[str], str]] = [
 def test_bad_execs(box: Box, words: list[str], text: str) -> None:
     script(box, "subject", b"hello\n")
     box.start_sleeper()
+    if words[0] == "--process" and words[1][0] in "{[":
+        (box.directory / "process").write_text(words[1])
+        words = ["--process", str(box.directory / "process"), *words[2:]]
     before = box.snapshot()
-    sentence = one_sentence(box.runtime.call("exec", *(word.replace("{id}", box.ident) for word in words)))
+    result = box.runtime.call("exec", *(box.ident if word == "{id}" else word for word in words))
+    sentence = one_sentence(result.expect(1 if text == "unknown option" else 255))
     assert text in sentence
     assert "internal error" not in sentence
     before.assert_unchanged()
-    code = box.runtime.call("exec", *(word.replace("{id}", box.ident) for word in words)).code
-    assert code == (1 if text == "unknown option" else 255)
 
 
 def occupied_root(box: Box) -> tuple[str, str]:
     (box.directory / "root").write_text("")
-    return "make the state directory", "not a directory"
+    return "make the state directory", "file exists"
 
 
 def readonly_root(box: Box) -> tuple[str, str]:
     box.runtime.root = type(box.runtime.root)("/proc/no/root")
     return "make the state directory", "no such file or directory"
-
-
-def taken_socket(box: Box) -> tuple[str, str]:
-    config = default_config()
-    config["process"]["terminal"] = True
-    box.write(config)
-    return "--console-socket", "no such file or directory"
 
 
 @pytest.mark.parametrize("arrange", [occupied_root, readonly_root])
@@ -273,11 +272,20 @@ def test_state_directories_that_cannot_be_made(box: Box, arrange: Callable[[Box]
 
 
 def test_a_console_socket_that_does_not_exist(box: Box) -> None:
-    where, words = taken_socket(box)
+    box.write(with_terminal(default_config()))
     before = box.snapshot()
     result = box.runtime.create(box.ident, box.bundle, "--console-socket", str(box.directory / "none")).expect(1)
-    assert where in one_sentence(result)
-    assert words in result.last_error
+    assert "--console-socket: connect" in one_sentence(result)
+    assert "no such file or directory" in result.last_error
+    before.assert_unchanged()
+
+
+@pytest.mark.parametrize("words", [["create"], ["run", "--detach"]])
+def test_a_terminal_that_nobody_holds(box: Box, words: list[str]) -> None:
+    box.write(with_terminal(default_config()))
+    before = box.snapshot()
+    result = box.runtime.call(*words, "-b", str(box.bundle), box.ident).expect(1)
+    assert "/process/terminal: allocate a terminal" in one_sentence(result)
     before.assert_unchanged()
 
 

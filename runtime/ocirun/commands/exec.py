@@ -94,7 +94,10 @@ def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: str) -> dict[str, Any]:
-    _text, process = bundle.read_json(os.path.abspath(path), "the process file", accept.accept_process)
+    _text, process = bundle.read_json(os.path.abspath(path), "the process file")
+    offence = accept.accept_process(process)
+    if offence is not None:
+        raise Failure("the process is not acceptable", where=f"{path}: {offence or '/'}")
     found: list[tuple[str, str]] = rules.check_process(process)
     if found:
         raise Failure(found[0][1], where=f"{path}: {found[0][0]}")

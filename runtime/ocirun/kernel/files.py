@@ -64,7 +64,8 @@ def make_directories(root: int, path: bytes, mode: int = 0o755) -> int:
             try:
                 deeper = _make_directory(fd, parts[depth], mode)
             except raw.KernelError as problem:
-                if problem.errno != _ELOOP:
+                # SECURITY: a link of a procfs may be a magic one, whose text is a path of the host.
+                if problem.errno != _ELOOP or statfs_type(fd) == PROC_SUPER_MAGIC:
                     raise
                 target = os.readlink(parts[depth], dir_fd=fd)
                 before = [] if target.startswith(b"/") else parts[:depth]

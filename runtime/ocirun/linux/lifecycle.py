@@ -31,6 +31,17 @@ def no_new_privileges(process: dict[str, Any], pointer: str) -> list[InsideStep]
     return [InsideStep(set_no_new_privileges, f"{pointer}/noNewPrivileges", "set no_new_privs")]
 
 
+def leave_proc(process: dict[str, Any] | None) -> list[InsideStep]:
+    """Before the root changes, unless a label has to be written at the end.
+
+    SECURITY: a container's root with CAP_SYS_PTRACE reaches every descriptor of the waiting process, and through a procfs
+    of the host the host.
+    """
+    if process and (process.get("apparmorProfile") or process.get("selinuxLabel")):
+        return []
+    return [InsideStep(close_proc, "", "close the host's procfs")]
+
+
 def before_pivot(hooks: dict[str, Any]) -> list[InsideStep]:
     """prestart and createRuntime by the parent, then createContainer here, all before the root changes (config.md)."""
     steps = []
@@ -50,6 +61,12 @@ def _own(name: str, hooks: dict[str, Any]) -> list[InsideStep]:
         InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status.encode())
         for at, hook in enumerate(hooks.get(name) or ())
     ]
+
+
+def close_proc(_step: InsideStep, scene: Scene) -> None:
+    """close(2)."""
+    os.close(scene.proc)
+    scene.proc = -1
 
 
 def set_session(_step: InsideStep, _scene: Scene) -> None:

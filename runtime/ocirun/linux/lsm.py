@@ -36,6 +36,11 @@ def selinux_enabled() -> bool:
     return os.path.isdir("/sys/fs/selinux/booleans")
 
 
+def labelled(process: dict[str, Any]) -> bool:
+    """Whether `launch` has something to write."""
+    return bool(process.get("apparmorProfile") or process.get("selinuxLabel"))
+
+
 def launch(process: dict[str, Any], pointer: str) -> list[InsideStep]:
     """At most one step per module; refuses a label whose module is absent."""
     steps = []

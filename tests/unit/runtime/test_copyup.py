@@ -28,7 +28,7 @@ def copied(source: Path, target: Path) -> Path:
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
     """Everything that a copy keeps, by path."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in [root, *root.rglob("*")]:
         seen = path.lstat()
         content: object = None
