@@ -47,6 +47,7 @@ SOURCE = """\
 #define Py_BUILD_CORE 1
 #include <Python.h>
 #include <internal/pycore_import.h>
+#include "launcher.h"
 
 #if PY_VERSION_HEX >> 16 != 0x030b
 #error "the launcher embeds Python 3.11: frozen modules are declared otherwise in another version"
@@ -74,6 +75,10 @@ static const struct _module_alias aliases[] = {{
 {aliases}    {{0}},
 }};
 const struct _module_alias *_PyImport_FrozenAliases = aliases;
+
+const struct _frozen *own_modules = modules + {standard};
+const size_t own_modules_count = sizeof modules / sizeof *modules - 1 - {standard};
+
 int _Py_Deepfreeze_Init(void);
 int _Py_Deepfreeze_Init(void) {{ return 0; }}
 void _Py_Deepfreeze_Fini(void);
@@ -226,13 +231,12 @@ class Blob:
         path = standard_library(origin)
         return self.row(name, path, ast.parse(path.read_text(encoding="utf-8")))
 
-    def package(self, folder: Path, names: set[str]) -> str:
+    def package(self, folder: Path, names: set[str]) -> list[str]:
         """Add every module of one of our packages; `names` is what the lean `os` offers."""
-        rows = [
+        return [
             self.row(name, path, prepared(path.read_text(encoding="utf-8"), path.relative_to(folder.parent), names))
             for name, path in modules(folder)
         ]
-        return "".join(rows)
 
 
 def main(arguments: list[str]) -> int:
@@ -241,12 +245,16 @@ def main(arguments: list[str]) -> int:
     bootstrap = "".join(blob.standard(name, origin) for name, origin in BOOTSTRAP.items())
     frozen = "".join(blob.standard(name, name) for name in STDLIB)
     source = Path(__file__).with_name("lean_os.py")
-    frozen += blob.row(LEAN_OS, source, prepared(source.read_text(encoding="utf-8"), source, set()))
+    own = [blob.row(LEAN_OS, source, prepared(source.read_text(encoding="utf-8"), source, set()))]
     names = lean_names(source)
-    frozen += "".join(blob.package(Path(folder), names) for folder in arguments[1:])
+    for folder in arguments[1:]:
+        own += blob.package(Path(folder), names)
+    frozen += "".join(sorted(own))  # by name, as imports.c searches them
     (output / "frozen.bin").write_bytes(blob.content)
     aliases = "".join(f'    {{"{name}", "{origin}"}},\n' for name, origin in BOOTSTRAP.items() if name != origin)
-    table = SOURCE.format(blob=output / "frozen.bin", bootstrap=bootstrap, modules=frozen, aliases=aliases)
+    table = SOURCE.format(
+        blob=output / "frozen.bin", bootstrap=bootstrap, modules=frozen, standard=len(STDLIB), aliases=aliases
+    )
     (output / "frozen.c").write_text(table, encoding="utf-8")
     return 0
 

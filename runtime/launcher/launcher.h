@@ -22,4 +22,11 @@ PyMODINIT_FUNC PyInit__ocirun(void);
 int prepare_imports(void);
 PyMODINIT_FUNC PyInit__json_from_stdlib(void);
 
+/* frozen.c: the program's own modules, sorted by name. */
+extern const struct _frozen *own_modules;
+extern const size_t own_modules_count;
+
+/* imports.c: lets `import` load these modules without importlib. */
+int shorten_imports(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -21,6 +22,28 @@ static void open_standard_fds(void)
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             _exit(1);
+}
+
+/* The first MiB of objects, which every command fills, is mapped at once: 256 page faults less. */
+static void *map_arena(void *context, size_t size)
+{
+    int *populate = context;
+    void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | *populate, -1, 0);
+    *populate = 0;
+    return arena == MAP_FAILED ? NULL : arena;
+}
+
+static void unmap_arena(void *context, void *arena, size_t size)
+{
+    (void)context;
+    munmap(arena, size);
+}
+
+static void prepare_memory(void)
+{
+    static int populate = MAP_POPULATE;
+    PyObjectArenaAllocator allocator = {&populate, map_arena, unmap_arena};
+    PyObject_SetArenaAllocator(&allocator);
 }
 
 static void check(PyStatus status)
@@ -57,6 +80,7 @@ static void add_search_path(PyConfig *config, const char *path)
  * The hot commands need no more; complete() in module.c does the rest for the others. */
 static void start_python(int argc, char **argv)
 {
+    prepare_memory();
     PyPreConfig preconfig;
     PyPreConfig_InitIsolatedConfig(&preconfig);
     preconfig.utf8_mode = 1;

@@ -157,5 +157,5 @@ int prepare_imports(void)
     status = status < 0 ? -1 : PySys_SetObject("path", path);
     Py_XDECREF(path);
     Py_XDECREF(module);
-    return status;
+    return status < 0 ? -1 : shorten_imports();
 }

@@ -1,6 +1,7 @@
 /* Sealing: a process of a container can reach the executable of the runtime that entered it, through /proc/PID/exe, and
  * could later open it for writing (CVE-2019-5736). So the launcher runs only from a file that nobody can write to through
- * that link: a read-only mount of itself that is attached nowhere, or a sealed copy in memory. */
+ * that link: a read-only mount of itself that is attached nowhere, or a sealed copy in memory. Mostly entry.c has made the
+ * mount already; nothing depends on it. */
 #define _GNU_SOURCE
 #include "launcher.h"
 
@@ -94,6 +95,15 @@ static int sealed_copy(int self)
     return fd;
 }
 
+/* The launcher lies in <prefix>/lib/ocirun/; what is installed for callers is <prefix>/bin/ocirun, made by entry.c. */
+static void to_entry(char *path)
+{
+    static const char place[] = "/lib/ocirun/launcher";
+    size_t length = strlen(path);
+    if (length >= sizeof place - 1 && strcmp(path + length - (sizeof place - 1), place) == 0)
+        strcpy(path + length - (sizeof place - 1), "/bin/ocirun");
+}
+
 void seal_executable(char **argv, struct seal *seal)
 {
     /* argv[0] says where the program is installed, and with raised privileges the caller is not to be believed. */
@@ -113,6 +123,7 @@ void seal_executable(char **argv, struct seal *seal)
     ssize_t n = readlink(SELF, installed, sizeof installed - 1);
     if (n < 0)
         die("readlink " SELF, errno);
+    to_entry(installed);
     if (seal->how) {
         seal->how = strcmp(seal->how, "mount") == 0 ? "filesystem" : seal->how;
         seal->installed = installed;

@@ -27,11 +27,25 @@ _EXIT_SECONDS: Final = 10
 def undo(host: Host, run_poststop: bool) -> None:
     """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
     end_child(host)
+    _close_all(host)
     for problem in release(host.entry):
         log.warning(problem)
     if run_poststop:
         poststop(host.entry)
     host.entry.remove()
+
+
+def _close_all(host: Host) -> None:
+    """Close what the steps have opened: undoing needs descriptors, and the failure may be that there are none."""
+    from ocirun.linux import cgroup
+
+    cgroup.close_all(host.plan.outside)
+    for fd in (host.cgroup_fd, host.proc, *(step.fd for step in host.plan.outside)):
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError:
+                continue
 
 
 def end_child(host: Host) -> None:

@@ -43,14 +43,15 @@ class Joining:
         self.flags = 0
         for entry in (config.get("linux") or {}).get("namespaces") or ():
             self.flags |= NAMESPACES[entry["type"]][0]
-        self._middle = not facts.may_mount or bool(self.flags & kernel.CLONE_NEWPID and self.private(kernel.CLONE_NEWNS))
+        seen = self.private(kernel.CLONE_NEWPID) and self.private(kernel.CLONE_NEWNS)
+        self._middle = seen or not facts.may_mount
 
     @property
     def needs_middle(self) -> bool:
         """Whether a middle process joins first: for a runtime without privileges, and for the pid namespace.
 
-        SECURITY: a process that the container can see (its pid namespace) must already stand in the container's root: with
-        CAP_SYS_PTRACE the container may look at what it holds, which dumpable does not forbid.
+        SECURITY: a process that the container can see, in its pid namespace, must already stand in the container's
+        root: with CAP_SYS_PTRACE the container may look at what it holds, which not being dumpable does not forbid.
         """
         return self._middle
 

@@ -66,8 +66,12 @@ class Host:
 def create(bundle: Bundle, plan: Plan, request: Request) -> Host:
     """Make the container up to where only its program is missing. Succeeds whole or leaves nothing behind."""
     entry = state.claim(request.root, request.ident)
-    entry.record = _first_record(bundle, request)
-    host = Host(entry, plan)
+    try:
+        entry.record = _first_record(bundle, request)
+        host = Host(entry, plan)
+    except BaseException:
+        entry.remove()
+        raise
     try:
         host.save()
         entry.write("config.json", bundle.text.encode("utf-8", "surrogateescape"))
@@ -128,12 +132,6 @@ def launch(host: Host, configured: dict[str, Any], waiting: int) -> None:
     scene.waiting = waiting
     host.channel = ours
     _clone(host, scene, ours)
-    theirs.close()
-    if not host.record["pid"]:
-        host.record["pid"] = host.pid
-        host.record["start"] = kernel.start_time(host.pid)
-        host.record["launch"] = [len(plan.inside), *([step.pointer, step.text] for step in plan.launch)]
-        host.save()
     do_outside(plan.adopt, host)
     converse(host, configured)
 
@@ -176,6 +174,7 @@ def _clone(host: Host, scene: Scene, ours: Channel) -> None:
     if pid < 0:
         raise _clone_failure(-pid, spaces.new)
     spaces.leave(own)
+    scene.channel.close()  # before anything is awaited: only then does the other side's death end the wait
     host.pid, host.pidfd = pid, pidfd
     if middle:
         _adopt_from_middle(host)
@@ -237,9 +236,14 @@ def _clone_failure(errno: int, new: int) -> Failure:
 
 
 def converse(host: Host, configured: dict[str, Any]) -> None:
-    """GO, then answer until READY; see the table in `sync`."""
+    """GO, then answer until READY; see the table in `sync`.
+
+    The record is saved while the container's process is at work already: until it has our answer to READY it dies with
+    us, so that nothing can outlive a runtime that is killed before.
+    """
     try:
         host.channel.send(sync.GO)
+        _record_process(host)
         while True:
             kind, _payload, fd = host.channel.receive()
             if kind == sync.READY:
@@ -260,6 +264,16 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
         raise step_failure(host.plan, problem) from None
     except Gone:
         raise gone(host) from None
+
+
+def _record_process(host: Host) -> None:
+    """Save which process it is and what it still has to do at `start`; for `exec` the record is the container's."""
+    plan = host.plan
+    if not host.record["pid"]:
+        host.record["pid"] = host.pid
+        host.record["start"] = kernel.start_time(host.pid)
+        host.record["launch"] = [len(plan.inside), *([step.pointer, step.text] for step in plan.launch)]
+        host.save()
 
 
 def step_failure(plan: Plan, problem: StepFailed, doing: str = "", where: str = "") -> Failure:

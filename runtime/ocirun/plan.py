@@ -187,6 +187,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *rootfs.finish(config),
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
+            *rootfs.propagate(config),  # pivot_root(2) refuses a shared root
         ]
     else:
         plan.inside += _without_mounts(config, root, request)

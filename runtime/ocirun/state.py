@@ -12,7 +12,6 @@ undo what a killed `create` has begun. Mode 0700 throughout: only the owner read
 
 from __future__ import annotations
 
-import _socket
 import errno
 import fcntl
 import os
@@ -38,6 +37,7 @@ STOPPED: Final = "stopped"
 
 _ID_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 _ID_MAXIMUM: Final = 1024
+_FILES: Final = ("start", "config.json", "config.json.new", "state.json.new", "state.json")
 _LOCK_SECONDS: Final = 10.0
 
 
@@ -118,13 +118,27 @@ class Entry:
                 if time.monotonic() > deadline:
                     raise Failure("another command holds the container's lock") from None
                 select.select([], [], [], 0.005)
-        if os.fstat(self.fd).st_nlink == 0:
+        if self.removed():
             raise unknown(self.path)
 
+    def unlock(self) -> None:
+        """Let other commands have it."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def removed(self) -> bool:
+        """Whether another command has deleted the container meanwhile."""
+        return os.fstat(self.fd).st_nlink == 0
+
     def remove(self) -> None:
-        """Delete the folder and what is in it; the id is free afterwards."""
-        for name in os.listdir(self.fd):
-            os.unlink(name, dir_fd=self.fd)
+        """Delete the folder and what is in it; the id is free afterwards.
+
+        By name, since after a failure there may be no descriptor left to list a folder with.
+        """
+        for name in _FILES:
+            try:
+                os.unlink(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                continue
         os.rmdir(self.path)
 
     def socket_address(self) -> str:
@@ -150,6 +164,8 @@ class Entry:
 
     def _waits(self) -> bool:
         """Whether the container still waits for `start`: its socket is closed by the execve(2) of the program."""
+        import _socket  # 0.14 ms that most of the commands that read a record do without
+
         probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         try:
             probe.connect(self.socket_address())
@@ -196,7 +212,11 @@ def claim(root: str, ident: str) -> Entry:
         raise Failure("container id already in use", hint=f"delete it first, or look at {path}") from None
     except OSError as problem:
         raise failure(f"make the state directory {path}", problem) from None
-    entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    try:
+        entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as problem:
+        os.rmdir(path)
+        raise failure(f"open the state directory {path}", problem) from None
     entry.lock()
     return entry
 

@@ -80,12 +80,12 @@ def make_bundle(program: Path, folder: Path) -> None:
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, set[str]]]:
     """Modules by hot command, each taken from a second use, when the caches are filled."""
     prefix = tmp_path_factory.mktemp("budget")
+    shutil.copytree(REPOSITORY / "build" / "lib", prefix / "lib")
     subprocess.run(
         [REPOSITORY / "dev", "variant", prefix, Path(__file__).with_name("ocirun_probe")],
         check=True,
         stdin=subprocess.DEVNULL,
     )
-    shutil.copytree(REPOSITORY / "build" / "lib", prefix / "lib")
     probe = Probe(prefix / "bin" / "ocirun", prefix)
     make_bundle(probe.program, prefix)
     for name in ("budget-cold", "budget-warm"):

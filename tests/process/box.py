@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from support.bundle import Config, default_config, make_rootfs, with_mount, with_shell, write_bundle
 from support.host import HostSnapshot
-from support.runtime import Result, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from support.runtime import Result, Runtime
 
 _count = itertools.count(1)
 
@@ -111,7 +112,7 @@ def changed(config: Config, pointer: str, value: Any) -> Config:
 
 
 def one_sentence(result: Result) -> str:
-    """The error that a failed call printed: exactly one line that begins with the program's name, the same as logged."""
+    """The error that a failed call printed: exactly one line of the program, which is also the logged one."""
     lines = [line for line in result.err.splitlines() if line.startswith("ocirun")]
     assert len(lines) == 1, result.details()
     sentence = lines[0].removeprefix("ocirun ")

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from process.box import ABSENT, changed, one_sentence
 from support.bundle import Config, default_config, mount, with_terminal
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from ocirun.options import COMMANDS, LATER
 from process.box import one_sentence
 from support.bundle import default_config, with_args, with_env, with_shell
 from support.command import Output, run_command
 from support.host import HostSnapshot
 from support.runtime import wait_for
+
+from ocirun.options import COMMANDS, LATER
 
 if TYPE_CHECKING:
     from process.box import Box
@@ -232,10 +233,16 @@ def test_relative_paths(box: Box) -> None:
     box.write(default_config("sleep", "1000"))
     program = str(box.runtime.path)
     head = [program, "--root", "state", "--log", "log"]
-    done = run_command([*head, "create", "--bundle", "bundle", "--pid-file", "pid", box.ident], box.directory / "out", cwd=box.directory)
+    done = run_command(
+        [*head, "create", "--bundle", "bundle", "--pid-file", "pid", box.ident],
+        box.directory / "out",
+        cwd=box.directory,
+    )
     done.ok()
     found = json.loads(
-        run_command([program, "--root", str(box.directory / "state"), "state", box.ident], box.directory / "out").ok().out
+        run_command([program, "--root", str(box.directory / "state"), "state", box.ident], box.directory / "out")
+        .ok()
+        .out
     )
     assert found["bundle"] == str(box.bundle)
     assert (box.directory / "pid").read_text() == str(found["pid"])
@@ -259,8 +266,8 @@ def test_pidfd_socket(box: Box) -> None:
         with connection:
             _, descriptors, _, _ = socket.recv_fds(connection, 64, 4)
     assert len(descriptors) == 1
-    with open(descriptors[0]) as pidfd:
-        fields = dict(line.split(":\t") for line in Path(f"/proc/self/fdinfo/{pidfd.fileno()}").read_text().splitlines())
+    fields = dict(line.split(":\t") for line in Path(f"/proc/self/fdinfo/{descriptors[0]}").read_text().splitlines())
+    os.close(descriptors[0])
     assert int(fields["Pid"]) == box.runtime.state(box.ident)["pid"]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from process.box import changed, status_lines
 from support.bundle import default_config, with_args, with_mount, with_shell
 
@@ -77,7 +76,13 @@ def test_cwd_is_made(box: Box) -> None:
     assert box.shell("pwd", config) == "/made/deep\n"
 
 
-SETS = {"CapBnd": "bounding", "CapPrm": "permitted", "CapEff": "effective", "CapInh": "inheritable", "CapAmb": "ambient"}
+SETS = {
+    "CapBnd": "bounding",
+    "CapPrm": "permitted",
+    "CapEff": "effective",
+    "CapInh": "inheritable",
+    "CapAmb": "ambient",
+}
 CAPABILITIES: list[tuple[dict[str, list[str]], int, dict[str, int]]] = [
     ({}, 0, {}),
     ({"bounding": ["CAP_KILL"]}, 0, {"CapBnd": bits("CAP_KILL")}),
@@ -91,7 +96,11 @@ CAPABILITIES: list[tuple[dict[str, list[str]], int, dict[str, int]]] = [
         1000,
         dict.fromkeys(SETS, bits("CAP_NET_BIND_SERVICE")),
     ),
-    ({"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]}, 1000, {"CapBnd": bits("CAP_KILL")}),
+    (
+        {"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]},
+        1000,
+        {"CapBnd": bits("CAP_KILL")},
+    ),
 ]
 
 
@@ -119,11 +128,14 @@ def test_no_new_privileges(box: Box, value: bool) -> None:
 
 
 def test_rlimits(box: Box) -> None:
-    limits = {"RLIMIT_NOFILE": (64, 128), "RLIMIT_CORE": (0, 0), "RLIMIT_CPU": (3600, 7200), "RLIMIT_AS": (1 << 40, 1 << 41)}
+    limits = {
+        "RLIMIT_NOFILE": (64, 128),
+        "RLIMIT_CORE": (0, 0),
+        "RLIMIT_CPU": (3600, 7200),
+        "RLIMIT_AS": (1 << 40, 1 << 41),
+    }
     config = default_config("cat", "/proc/self/limits")
-    config["process"]["rlimits"] = [
-        {"type": name, "soft": soft, "hard": hard} for name, (soft, hard) in limits.items()
-    ]
+    config["process"]["rlimits"] = [{"type": name, "soft": soft, "hard": hard} for name, (soft, hard) in limits.items()]
     out = box.run(config).ok().out
     titles = {"RLIMIT_NOFILE": "Max open files", "RLIMIT_CORE": "Max core file size", "RLIMIT_CPU": "Max cpu time"}
     for name, title in (titles | {"RLIMIT_AS": "Max address space"}).items():
@@ -205,14 +217,17 @@ def test_masked_paths(box: Box) -> None:
 def test_readonly_paths(box: Box) -> None:
     config = default_config()
     config["linux"]["readonlyPaths"] = ["/etc", "/proc/sys", "/no/such", "/etc/passwd"]
-    script = "for f in /etc/x /etc/passwd /proc/sys/kernel/shmmni /tmp/x; do (echo 1 >> $f) 2>/dev/null && echo $f; done; true"
-    assert box.shell(script, config) == "/tmp/x\n"
+    places = "/etc/x /etc/passwd /proc/sys/kernel/shmmni /tmp/x"
+    assert box.shell(f"for f in {places}; do (echo 1 >> $f) 2>/dev/null && echo $f; done; true", config) == "/tmp/x\n"
 
 
 def test_a_readonly_root(box: Box) -> None:
     config = with_mount(default_config(), "/tmp", "tmpfs", "tmpfs")
     config["root"]["readonly"] = True
-    assert box.shell("for d in / /etc /tmp /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; true", config) == "/tmp\n/dev/shm\n"
+    assert (
+        box.shell("for d in / /etc /tmp /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; true", config)
+        == "/tmp\n/dev/shm\n"
+    )
 
 
 @pytest.mark.parametrize("options", [[], ["--no-pivot"], ["--no-new-keyring"]])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from ocirun_spec.schema import state_schema, validator
 from process.box import NAMESPACE_FILES, namespaces_of, one_sentence, read_json
 from support.bundle import default_config, with_hook, with_shell
 from support.runtime import wait_for
+
+from ocirun_spec.schema import state_schema, validator
 
 if TYPE_CHECKING:
     from process.box import Box
@@ -42,7 +42,9 @@ def recording(box: Box) -> Config:
     config["annotations"] = {"k": "v"}
     for stage in (*OUTER, *INNER):
         out = place(box, stage)
-        hook(config, stage, f"cat > {out}/{stage}.state; echo {stage} >> {out}/order; ({NAMESPACES}) > {out}/{stage}.ns")
+        hook(
+            config, stage, f"cat > {out}/{stage}.state; echo {stage} >> {out}/order; ({NAMESPACES}) > {out}/{stage}.ns"
+        )
     return config
 
 

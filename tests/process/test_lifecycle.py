@@ -8,11 +8,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from process.box import changed, one_sentence, read_json
+from support.bundle import default_config, with_args, with_cgroup, with_hook, with_shell
+from support.host import cgroup_mountpoints
+from support.runtime import process_alive, wait_for
 
 from ocirun_spec.schema import state_schema, validator
-from process.box import changed, one_sentence, read_json
-from support.bundle import default_config, with_args, with_hook, with_shell
-from support.runtime import process_alive, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -268,3 +269,17 @@ def test_ps_shows_the_processes(box: Box) -> None:
 def test_keep_keeps_a_container_that_ended(box: Box) -> None:
     box.run(with_args(default_config(), "true"), "--keep").ok()
     assert box.runtime.status(box.ident) == "stopped"
+
+
+def test_a_cgroup_that_has_seen_cgroup_kill_can_be_used(box: Box) -> None:
+    """A directory that was there before is entered, not cloned into: a written cgroup.kill would end the clone."""
+    unified = [each for each in cgroup_mountpoints() if (each / "cgroup.subtree_control").exists()]
+    if not unified:
+        pytest.skip("not this lane: there is no cgroup2 mount")
+    group = unified[0] / box.ident
+    group.mkdir()
+    try:
+        (group / "cgroup.kill").write_text("1")
+        assert box.shell("echo in", with_cgroup(default_config(), f"/{box.ident}")) == "in\n"
+    finally:
+        group.rmdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
 from process.box import one_sentence
 from support.bundle import default_config, with_hook, with_shell
 from support.runtime import process_alive, wait_for
@@ -79,3 +78,37 @@ def test_readers_during_a_life_see_whole_records(box: Box) -> None:
     for result in box.calls(lines):
         assert result.code == 0 or "start" in result.argv, result.details()
     box.runtime.wait_status(box.ident, "stopped")
+
+
+def test_kill_and_delete_race_with_start(box: Box) -> None:
+    """Whoever comes first: afterwards the container is gone, with all that belonged to it."""
+    box.write(default_config("sleep", "1000"))
+    before = box.snapshot()
+    for _ in range(5):
+        box.runtime.create(box.ident, box.bundle).ok()
+        box.calls([["start", box.ident], ["kill", box.ident, "KILL"], ["delete", "--force", box.ident]])
+        box.runtime.delete(box.ident, force=True).ok()
+        before.assert_unchanged()
+
+
+def test_exec_races_with_the_end(box: Box) -> None:
+    """Each exec either runs or says that the container does not run, and none is left behind."""
+    box.write(default_config())
+    before = box.snapshot()
+    box.start_sleeper()
+    lines = [["exec", box.ident, "true"]] * (MANY - 1)
+    *execs, deleted = box.calls([*lines, ["delete", "--force", box.ident]])
+    deleted.ok()
+    for result in execs:
+        assert result.code in (0, 137, 255), result.details()
+        if result.code == 255:
+            assert "internal error" not in one_sentence(result)
+    before.assert_unchanged()
+
+
+def test_one_of_many_runs_wins(box: Box) -> None:
+    box.write(with_shell(box.with_shared(default_config()), "echo >> /shared/ran; exec sleep 1000"))
+    results = box.calls([["run", "--detach", "--bundle", str(box.bundle), box.ident]] * MANY)
+    assert sorted(result.code for result in results) == [0] + [1] * (MANY - 1)
+    wait_for((box.shared / "ran").exists)
+    assert (box.shared / "ran").read_text() == "\n"

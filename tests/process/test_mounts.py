@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from support.bundle import default_config, mount, with_bind, with_mount, with_shell, with_user_namespace
 from support.runtime import wait_for
 
@@ -46,7 +45,8 @@ def test_the_default_mounts(box: Box) -> None:
     assert expected.items() <= kinds.items()
     assert kinds["/sys"] == "sysfs"
     assert {"nosuid", "noexec", "nodev", "ro"} <= found["/sys"][0]
-    assert {"mode=1777", "size=65536k"} <= found["/dev/shm"][3]
+    assert "size=65536k" in found["/dev/shm"][3]
+    assert box.shell("stat -c %a /dev /dev/shm") == "755\n1777\n"
     assert {"gid=5", "mode=620", "ptmxmode=666"} <= found["/dev/pts"][3]
     assert "shared" not in "".join(entry[1] for entry in found.values())
 
@@ -80,7 +80,9 @@ def test_flags_of_binds_and_filesystems(box: Box, source: Path, options: list[st
 
 
 def test_options_of_a_filesystem(box: Box) -> None:
-    config = with_mount(default_config(), "/made", "tmpfs", "named", "size=1m", "mode=750", "uid=7", "nr_inodes=50", "ro")
+    config = with_mount(
+        default_config(), "/made", "tmpfs", "named", "size=1m", "mode=750", "uid=7", "nr_inodes=50", "ro"
+    )
     assert {"size=1024k", "mode=750", "uid=7", "nr_inodes=50"} <= mounts_in(box, config)["/made"][3]
     assert box.shell("stat -c %a:%u /made; df /made | tail -1 | cut -d' ' -f1", config) == "750:7\nnamed\n"
 
@@ -103,9 +105,7 @@ def test_binds_of_files_and_folders(box: Box, source: Path) -> None:
 
 
 def test_sources_and_destinations_may_be_relative(box: Box) -> None:
-    (box.bundle / "rootfs").mkdir(parents=True)
-    (box.bundle / "rootfs").rmdir()
-    (box.bundle / "data").mkdir()
+    (box.bundle / "data").mkdir(parents=True)
     config = default_config()
     config["mounts"].append(mount("relative/place", "bind", "data", "bind"))
     config["mounts"].append(mount("/a/../b/./c/", "tmpfs", "t"))
@@ -163,14 +163,11 @@ def nested(source: Path) -> Iterator[Path]:
         (["rbind"], "outer\ninner\n"),
         (["rbind", "ro"], "inner\n"),
         (["rbind", "rro"], ""),
-        (["rbind", "rro", "rw"], "outer\ninner\n"),
         (["bind"], "outer\ninner\n"),
         (["bind", "ro"], ""),
     ],
 )
 def test_recursive_options(box: Box, nested: Path, options: list[str], out: str) -> None:
-    if options == ["rbind", "rro", "rw"]:
-        pytest.skip("not this lane: the order of a recursive and a plain option is for test_mount_options")
     config = with_bind(default_config(), nested, "/bound", *options)
     script = "touch /bound/x 2>/dev/null && echo outer; touch /bound/inner/x 2>/dev/null && echo inner; true"
     assert box.shell(script, config) == out
@@ -183,7 +180,10 @@ def test_nothing_propagates_to_the_host(box: Box, nested: Path) -> None:
     config = with_bind(default_config(), nested, "/bound", "rshared")
     config["process"]["capabilities"] = {kind: ["CAP_SYS_ADMIN"] for kind in ("bounding", "effective", "permitted")}
     before = box.snapshot()
-    box.shell("mkdir /bound/inner/new; mount -t tmpfs t /bound/inner/new; mount -t tmpfs t /bound; mount -t tmpfs t /mnt", config)
+    box.shell(
+        "mkdir /bound/inner/new; mount -t tmpfs t /bound/inner/new; mount -t tmpfs t /bound; mount -t tmpfs t /mnt",
+        config,
+    )
     inner = str(nested / "inner")
     assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{inner}/new" in line]
     before.assert_unchanged()
@@ -227,12 +227,13 @@ def test_an_idmapped_bind(box: Box, source: Path) -> None:
     config = with_bind(default_config(), source, "/bound")
     mapping = [{"containerID": 0, "hostID": 5000, "size": 100}]
     config["mounts"][-1] |= {"uidMappings": mapping, "gidMappings": mapping}
+    config["process"]["user"] = {"uid": 5000, "gid": 5000}
     assert box.shell("stat -c %u:%g /bound/file; touch /bound/made", config) == "5000:5000\n"
-    assert (source / "file").stat().st_uid == 0
+    assert (source / "made").stat().st_uid == 0
 
 
 def test_an_idmapped_bind_in_a_user_namespace(box: Box, source: Path) -> None:
-    os.chown(source, 0, 0)
+    (box.rootfs / "bound").mkdir()
     config = with_bind(with_user_namespace(default_config(), 100000), source, "/bound", "bind", "idmap")
     assert box.shell("stat -c %u:%g /bound/file; touch /bound/made; stat -c %u /bound/made", config) == "0:0\n0\n"
     assert (source / "made").stat().st_uid == 0
@@ -251,6 +252,5 @@ def test_the_cgroup_mount_shows_the_containers_own(box: Box) -> None:
     out = box.shell("cat /proc/self/cgroup; find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | head -1 | xargs cat")
     assert {line.split(":")[2] for line in out.splitlines() if ":" in line} == {"/"}
     assert "1" in [line for line in out.splitlines() if ":" not in line]
-    config = default_config()
-    script = "find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | while read f; do echo 1 2>/dev/null > $f && echo $f; done; true"
-    assert box.shell(script, config) == ""
+    each = "find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | while read f"
+    assert box.shell(f"{each}; do (echo 1 > $f) 2>/dev/null && echo $f; done; true") == ""

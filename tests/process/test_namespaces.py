@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from process.box import NAMESPACE_FILES, namespaces_of
 from support import facility
 from support.bundle import default_config, with_namespace, with_shell, with_user_namespace, without_namespace

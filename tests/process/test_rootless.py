@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from process.box import Box, one_sentence
 from support import facility
 from support.bundle import Config, default_config, with_shell

@@ -9,7 +9,6 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-
 from process.box import changed, one_sentence, status_lines
 from support.bundle import default_config, with_args, with_shell, with_terminal
 from support.console import ConsoleSocket, Interactive
@@ -36,9 +35,7 @@ def test_the_three_streams(box: Box) -> None:
     assert result.log == []
 
 
-@pytest.mark.parametrize(
-    ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("exit 137", 137)]
-)
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("exit 137", 137)])
 def test_exit_codes_of_run(box: Box, script: str, code: int) -> None:
     result = box.run(with_shell(default_config(), script)).expect(code)
     assert result.err == ""
@@ -207,10 +204,13 @@ def test_exec_passes_stdin(box: Box) -> None:
 def test_exec_joins_everything(box: Box) -> None:
     pid = box.start_sleeper()
     look = "for n in cgroup ipc mnt net pid uts; do readlink /proc/self/ns/$n; done; cut -d: -f3 /proc/self/cgroup"
-    namespaces, cgroups = [], []
+    namespaces: list[str] = []
+    cgroups: list[str] = []
     for line in box.exec(look).ok().out.splitlines():
         (namespaces if "[" in line else cgroups).append(line)
-    assert namespaces == [os.readlink(f"/proc/{pid}/ns/{name}") for name in ("cgroup", "ipc", "mnt", "net", "pid", "uts")]
+    assert namespaces == [
+        os.readlink(f"/proc/{pid}/ns/{name}") for name in ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+    ]
     assert set(cgroups) == {"/"}
     assert box.exec("ls -di /; ls -di /proc/1/root/").ok().out.split()[::2] == [str((box.rootfs).stat().st_ino)] * 2
 

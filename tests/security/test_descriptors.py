@@ -89,7 +89,7 @@ def test_a_hook_of_the_container_gets_standard_descriptors_only(box: Box) -> Non
 
 
 def directories_of_the_host(pid: int) -> list[str]:
-    """Descriptors of a process that are directories on a mount which is none of its mount namespace (proc_pid_fdinfo(5))."""
+    """Descriptors that are directories on a mount outside the process's mount namespace (proc_pid_fdinfo(5))."""
     mounts = {line.split()[0] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()}
     held = []
     for link in Path(f"/proc/{pid}/fd").iterdir():

@@ -31,19 +31,21 @@ ALLOWED = {
     "dev/pts/ptmx": "the terminal, checked to lie on a devpts",
 }
 VERSION = f"python3.{sys.version_info.minor}"
-PYTHON_BAIT = (
-    "encodings/__init__.py encodings/utf_8.py encodings/ascii.py encodings/aliases.py codecs.py linecache.py json/__init__.py "
-    "json/decoder.py os.py site.py sitecustomize.py usercustomize.py traceback.py tokenize.py warnings.py subprocess.py "
-    "errno.py stat.py signal.py struct.py socket.py io.py abc.py importlib/__init__.py importlib/_bootstrap_external.py"
-).split()
-LIBRARY_BAIT = (
-    "lib/x86_64-linux-gnu/libc.so.6 lib/x86_64-linux-gnu/libm.so.6 lib/x86_64-linux-gnu/libnss_files.so.2 "
-    "lib/x86_64-linux-gnu/libnss_compat.so.2 lib/x86_64-linux-gnu/libnss_systemd.so.2 lib/x86_64-linux-gnu/libseccomp.so.2 "
-    "lib/x86_64-linux-gnu/libgcc_s.so.1 lib64/ld-linux-x86-64.so.2 usr/lib/x86_64-linux-gnu/gconv/UTF-16.so "
-    "etc/ld.so.preload etc/ld.so.cache etc/nsswitch.conf etc/localtime etc/locale.alias usr/lib/locale/locale-archive "
-    "usr/lib/x86_64-linux-gnu/gconv/gconv-modules usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache "
-    "usr/share/zoneinfo/UTC usr/share/locale/locale.alias pyvenv.cfg usr/bin/pyvenv.cfg"
-).split()
+PYTHON_BAIT = """
+encodings/__init__.py encodings/utf_8.py encodings/ascii.py encodings/aliases.py codecs.py linecache.py
+json/__init__.py json/decoder.py os.py site.py sitecustomize.py usercustomize.py traceback.py tokenize.py warnings.py
+subprocess.py errno.py stat.py signal.py struct.py socket.py io.py abc.py
+importlib/__init__.py importlib/_bootstrap_external.py
+"""
+LIBRARY_BAIT = """
+lib/x86_64-linux-gnu/libc.so.6 lib/x86_64-linux-gnu/libm.so.6 lib/x86_64-linux-gnu/libnss_files.so.2
+lib/x86_64-linux-gnu/libnss_compat.so.2 lib/x86_64-linux-gnu/libnss_systemd.so.2
+lib/x86_64-linux-gnu/libseccomp.so.2 lib/x86_64-linux-gnu/libgcc_s.so.1 lib64/ld-linux-x86-64.so.2
+usr/lib/x86_64-linux-gnu/gconv/UTF-16.so
+etc/ld.so.preload etc/ld.so.cache etc/nsswitch.conf etc/localtime etc/locale.alias usr/lib/locale/locale-archive
+usr/lib/x86_64-linux-gnu/gconv/gconv-modules usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache
+usr/share/zoneinfo/UTC usr/share/locale/locale.alias pyvenv.cfg usr/bin/pyvenv.cfg
+"""
 
 
 def lay_bait(rootfs: Path, runtime: Path) -> None:
@@ -54,14 +56,14 @@ def lay_bait(rootfs: Path, runtime: Path) -> None:
     roots += [f"{folder}/ocirun{sub}" for folder in libraries for sub in ("", "/site-packages")]
     roots += ["usr/lib/python3/dist-packages", "usr/local/lib/python3.11/dist-packages"]
     for root in roots:
-        for name in PYTHON_BAIT:
+        for name in PYTHON_BAIT.split():
             _write(rootfs / root / name, "open('/pwned', 'w').close()\n")
         for module in ("_json", "_struct", "_ctypes", "_codecs_cn"):
             _write(rootfs / root / "lib-dynload" / f"{module}.cpython-311-x86_64-linux-gnu.so", "bait")
     for folder in libraries:
         for name in ("ocirun/__init__.py", "ocirun/init.py", "ocirun/errors.py", "ocirun_spec/jsontext.py"):
             _write(rootfs / folder / "ocirun" / name, "open('/pwned', 'w').close()\n")
-    for name in LIBRARY_BAIT:
+    for name in LIBRARY_BAIT.split():
         _write(rootfs / name, "bait\n")
 
 

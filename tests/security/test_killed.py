@@ -18,7 +18,7 @@ from support.command import wait_for
 from support.host import HostSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged, pytest.mark.slow]
@@ -40,7 +40,7 @@ def command_line(box: Box, name: str, bundle: Path) -> list[str]:
 
 def prepare(box: Box, name: str, bundle: Path) -> None:
     """Bring the container into the state in which the command makes sense."""
-    word = name.split()[0]
+    word = name.partition(" ")[0]
     if word in ("create", "run"):
         return
     box.runtime.create(box.ident, bundle).ok()
@@ -56,6 +56,16 @@ def spawn(box: Box, argv: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a command whose output nobody reads."""
     with (box.base / "said").open("ab") as said:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    """The command's exit code; it never takes this long, and is not left behind if it does."""
+    try:
+        return process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
 
 
 def clean_up(box: Box, before: HostSnapshot, moment: str) -> None:
@@ -77,7 +87,7 @@ def life(box: Box, name: str, bundle: Path) -> float:
         wait_for(lambda: box.runtime.call("state", box.ident).code == 0, what="the container")
         wait_for(lambda: box.runtime.status(box.ident) == "running", what="the program")
         process.kill()
-    process.wait()
+    finish(process)
     taken = time.monotonic() - began
     box.runtime.delete(box.ident, force=True).ok()
     return taken
@@ -100,20 +110,22 @@ def test_killed_at_random_moments(box: Box) -> None:
         while time.monotonic() < deadline:
             pass
         process.kill()
-        killed += process.wait() == -9
+        killed += finish(process) == -9
         clean_up(box, before, f"round {number}: {name} killed after {delay * 1000:.2f} ms")
     assert killed > ROUNDS // 2, f"only {killed} of {ROUNDS} commands were still there to be killed"
 
 
 # Per command: the calls that change something outside the process. Each is a moment to die, before the call happens.
-CHANGES = "mkdir,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,clone3,bind,listen,sendmsg,connect,pidfd_send_signal"
+CHANGES = (
+    "mkdir,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,clone3,bind,listen,sendmsg,connect,pidfd_send_signal"
+)
 
 
 def changes(box: Box, argv: Sequence[str]) -> list[tuple[str, int]]:
     """(call, its number in the runtime's own process) of a whole life of the command."""
     output = box.base / "calls.txt"
     trace = ["strace", "-e", f"trace={CHANGES}", "-e", "signal=none", "-o", str(output)]
-    spawn(box, [*trace, *argv]).wait()
+    finish(spawn(box, [*trace, *argv]))
     counts: dict[str, int] = {}
     found = []
     for line in output.read_text().splitlines():
@@ -141,7 +153,7 @@ def test_killed_at_each_call_that_changes_something(box: Box, name: str) -> None
         prepare(box, name, bundle)
         inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
         process = spawn(box, ["strace", "-qq", "-o", "/dev/null", *inject, *command_line(box, name, bundle)])
-        killed += process.wait() == -9
+        killed += finish(process) == -9
         clean_up(box, before, f"{name} killed at {call} number {number}")
     assert killed == len(moments), f"{len(moments) - killed} of {len(moments)} calls did not come again"
 
@@ -153,9 +165,21 @@ def test_killed_twice(box: Box) -> None:
     chosen = random.Random(SEED)
     lives: dict[str, float] = {name: life(box, name, bundle) for name in ("create", "delete --force")}
     for number in range(20):
-        for name in lives:
+        for name, taken in lives.items():
             process = spawn(box, command_line(box, name, bundle))
-            time.sleep(chosen.uniform(0, lives[name]))
+            time.sleep(chosen.uniform(0, taken))
             process.kill()
             process.wait()
         clean_up(box, before, f"round {number}")
+
+
+def test_delete_does_not_wait_for_a_foreground_run(box: Box) -> None:
+    """The one who waits for the program holds no lock; it finds the container deleted and says the program's status."""
+    bundle = box.write(minimal_config("sleep", "600"))
+    process = spawn(box, command_line(box, "run", bundle))
+    wait_for(lambda: box.runtime.call("state", box.ident).code == 0, what="the container")
+    wait_for(lambda: box.runtime.status(box.ident) == "running", what="the program")
+    done = box.runtime.delete(box.ident, force=True).ok()
+    assert finish(process) == 128 + 9
+    assert done.seconds < 5
+    assert (box.base / "said").read_text() == ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from errno import EACCES, EPERM, EROFS, ETXTBSY
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from support.bundle import DEFAULT_CAPABILITIES, with_capabilities
 from support.command import process_alive, wait_for
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
@@ -49,24 +51,52 @@ def digests(paths: set[Path]) -> dict[Path, str]:
 @pytest.fixture(autouse=True)
 def own_copy(box: Box) -> None:
     """The attacks are on a copy, so that a build beside the test does not look like a successful one."""
-    installed = box.runtime.path
-    (box.base / "bin").mkdir()
-    (box.base / "lib").symlink_to(installed.parent.parent / "lib")
+    installed = box.runtime.path.parent.parent
+    library = box.base / "lib" / "ocirun"
+    library.mkdir(parents=True)
+    for entry in (installed / "lib" / "ocirun").iterdir():
+        if entry.is_dir():
+            (library / entry.name).symlink_to(entry)
+        else:
+            copy_program(entry, library, entry.name)
+    copy_program(box.runtime.path, box.base, "bin/ocirun")
     box.runtime.path = box.base / "bin" / "ocirun"
-    copy_program(installed, box.base, "bin/ocirun")
+
+
+def own_files(box: Box) -> set[Path]:
+    """The copy's executables."""
+    places = (box.base / "bin", box.base / "lib" / "ocirun")
+    return {path for place in places for path in place.iterdir() if path.is_file()}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the first process of a created container runs from: the runtime as the container meets it."""
+
+    executable: os.stat_result
+    files: set[Path]
+
+
+def waiting(box: Box) -> Waiting:
+    """Create a container only to look at its first process."""
+    ident = f"{box.ident}-look"
+    box.runtime.create(ident, box.write(plain_config("true"))).ok()
+    pid = int(box.runtime.state(ident)["pid"])
+    found = Waiting(Path(f"/proc/{pid}/exe").stat(), mapped_files(pid) | own_files(box))
+    box.runtime.delete(ident, force=True).ok()
+    return found
 
 
 @pytest.fixture
 def unchanged(box: Box) -> Iterator[None]:
-    """Whatever a waiting runtime has mapped, and the installed binary, is the same afterwards."""
-    ident = f"{box.ident}-maps"
-    box.runtime.create(ident, box.write(plain_config("true"))).ok()
-    files = mapped_files(int(box.runtime.state(ident)["pid"])) | {box.runtime.path}
-    box.runtime.delete(ident, force=True).ok()
-    assert any(path.name.startswith("libc.so") for path in files)
-    before = digests(files)
+    """Whatever a waiting runtime has mapped, and the runtime's own files, are the same afterwards."""
+    found = waiting(box)
+    assert any(path.name.startswith("libc.so") for path in found.files)
+    identity = (found.executable.st_dev, found.executable.st_ino)
+    assert identity in {(path.stat().st_dev, path.stat().st_ino) for path in own_files(box)}, "not the copy runs"
+    before = digests(found.files)
     yield
-    assert digests(files) == before
+    assert digests(found.files) == before
 
 
 def attempts(text: str) -> dict[str, set[int]]:
@@ -113,7 +143,7 @@ def test_exec_of_the_runtime_itself_cannot_write_to_it(box: Box, reach: Path, pr
 def hunting(box: Box, reach: Path) -> Config:
     """A program that tries to write to the executable of whatever enters the container."""
     copy_program(reach, box.rootfs, "bin/reach")
-    found = box.runtime.path.stat()
+    found = waiting(box).executable
     return plain_config("reach", "hunt", str(found.st_dev), str(found.st_ino))
 
 
@@ -142,7 +172,9 @@ def test_a_hunter_in_the_container_never_writes_to_the_runtime(box: Box, reach: 
 
 PEEK = """
 for what in exe cwd root fd/0; do readlink /proc/1/$what >/dev/null 2>&1 && echo "link $what"; done
-for what in environ maps auxv stack; do [ -n "$(head -c 1 /proc/1/$what 2>/dev/null | tr "\\0" x)" ] && echo "read $what"; done
+for what in environ maps auxv stack; do
+    [ -n "$(head -c 1 /proc/1/$what 2>/dev/null | tr "\\0" x)" ] && echo "read $what"
+done
 (: </proc/1/mem) 2>/dev/null && echo "read mem"
 [ -n "$(ls /proc/1/map_files 2>/dev/null)" ] && echo "list map_files"
 for file in /proc/1/map_files/*; do (: >>"$file") 2>/dev/null && echo "write $file"; done

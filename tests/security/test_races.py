@@ -43,9 +43,7 @@ def racer(box: Box, swap: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "bind", "file", "below", "masked"])
-def test_a_swapped_mount_destination_never_leads_out(
-    box: Box, racer: subprocess.Popen[bytes], kind: str
-) -> None:
+def test_a_swapped_mount_destination_never_leads_out(box: Box, racer: subprocess.Popen[bytes], kind: str) -> None:
     host = box.sentinel()
     source = box.base / "source"
     source.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -134,7 +133,7 @@ def test_no_capabilities_means_none(box: Box) -> None:
 
 @pytest.mark.parametrize(
     "user",
-    ["root", "-1", "0x0", "1000:", ":1000", "1000:-1", "4294967295", "4294967296", "18446744073709551616", "1 0", "",
+    ["root", "-1", "0x0", "1000:", ":1000", "1000:-1", "4294967295", "4294967296", "18446744073709551616", "1 0",
      "٣", "1e3", "+0", "0:0:0"],
 )  # fmt: skip
 def test_exec_refuses_a_malformed_user(box: Box, user: str) -> None:
@@ -143,50 +142,3 @@ def test_exec_refuses_a_malformed_user(box: Box, user: str) -> None:
     done = box.runtime.exec(box.ident, "id", options=["--user", user])
     assert done.code == 255, done.details()
     assert "uid=" not in done.out
-
-
-STATE_SIZES = ("4k", "8k", "12k", "16k", "20k")
-
-
-@pytest.mark.parametrize("size", STATE_SIZES)
-def test_a_full_state_directory_fails_in_one_sentence_and_leaves_nothing(box: Box, size: str) -> None:
-    """The runtime's --root on a tmpfs of a few pages: a create that cannot write its record undoes what it made."""
-    bundle = box.write(plain_config("true"))
-    root = box.base / "small"
-    root.mkdir()
-    argv = [str(box.runtime.path), "--root", str(root), "create", "--bundle", str(bundle), box.ident]
-    fill = f"mount -t tmpfs -o size={size} none {root} && {' '.join(argv)}; code=$?; ls -A {root} | grep -v @cache"
-    delete = f"{argv[0]} --root {root} delete --force {box.ident} >&2 || exit 99"
-    done = box.raw("unshare", "-m", "--propagation", "private", "sh", "-c", f"{fill}; {delete}; exit $code")
-    assert done.code in (0, 1), done.details()
-    if done.code == 1:
-        assert len(done.err.splitlines()) - done.err.count("hint:") == 1, done.err
-        assert "no space left on device" in done.err
-        assert done.out == ""
-
-
-@pytest.mark.parametrize("limit", range(3, 40, 4))
-def test_too_few_descriptors_fail_in_one_sentence_and_leave_nothing(box: Box, limit: int) -> None:
-    """EMFILE at one call after the other."""
-    bundle = box.write(plain_config("true"))
-    command = box.command("run", "--bundle", str(bundle), box.ident)
-    done = box.raw("sh", "-c", f"ulimit -n {limit}; exec {' '.join(command)}")
-    assert done.code in (0, 1, 127), done.details()
-    if done.code:
-        assert "Traceback" not in done.err
-        assert "too many open files" in done.err.lower(), done.err
-    assert not (box.runtime.root / box.ident).exists()
-
-
-def test_a_full_disk_is_a_real_one(box: Box) -> None:
-    """What the two tests above rely on: the smallest state directory does make a create fail."""
-    root = box.base / "small"
-    root.mkdir()
-    bundle = box.write(plain_config("true"))
-    argv = [str(box.runtime.path), "--root", str(root), "create", "--bundle", str(bundle), box.ident]
-    script = f"mount -t tmpfs -o size=4k none {root} && {' '.join(argv)}"
-    done = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", script],
-        capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 1

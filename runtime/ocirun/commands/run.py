@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.cli import Arguments
     from ocirun.parent import Host
+    from ocirun.state import Entry
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
@@ -31,18 +32,31 @@ def run(arguments: Arguments, general: Arguments) -> int:
     supervisor = foreground.Foreground()
     host = parent.create(found, plan, request)
     _start(host, request)
+    host.entry.unlock()  # pause or delete --force must not wait for the program's end
     status = supervisor.supervise(host.pid, host.pidfd, host.terminal)
     foreground.reap_orphans()
     if not arguments.flag("keep"):
-        destroy.delete(host.entry)
+        _delete(host.entry)
     return status
+
+
+def _delete(entry: Entry) -> None:
+    """Delete the container, unless another command has done so or does so now."""
+    try:
+        entry.lock()
+    except Failure:
+        if entry.removed():
+            return
+        raise
+    destroy.delete(entry)
 
 
 def _start(host: Host, request: Request) -> None:
     """Start the program; when it cannot be executed nothing stays behind."""
-    preparing.settle(host, request, state.CREATED, b"")
+    # Recorded as running before it is: what is killed in between leaves a process that sees end-of-file and exits.
+    preparing.settle(host, request, state.RUNNING, b"")
     try:
-        starting.start(host.entry, host.channel)
+        starting.execute(host.channel)
     except StepFailed as problem:
         failed = parent.step_failure(host.plan, problem)
         destroy.undo(host, run_poststop=failed.where.startswith("/hooks/"))

@@ -136,7 +136,7 @@ def start_time(pid: int) -> int:
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     try:
         text = os.read(fd, 2048)

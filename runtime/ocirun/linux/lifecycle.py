@@ -34,8 +34,8 @@ def no_new_privileges(process: dict[str, Any], pointer: str) -> list[InsideStep]
 def leave_proc(process: dict[str, Any] | None) -> list[InsideStep]:
     """Before the root changes, unless a label has to be written at the end.
 
-    SECURITY: a container's root with CAP_SYS_PTRACE reaches every descriptor of the waiting process, and through a procfs
-    of the host the host.
+    SECURITY: a container's root with CAP_SYS_PTRACE reaches every descriptor of the waiting process, and through a
+    procfs of the host the host.
     """
     if process and (process.get("apparmorProfile") or process.get("selinuxLabel")):
         return []

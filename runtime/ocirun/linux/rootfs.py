@@ -150,16 +150,18 @@ def use_directory(step: InsideStep, scene: Scene) -> None:
 
 
 def finish(config: dict[str, Any]) -> list[InsideStep]:
-    """After everything is mounted: the root's propagation and read-only flag, on the descriptor."""
-    steps = []
+    """After everything is mounted: the root's read-only flag, on the descriptor."""
+    if not config["root"].get("readonly"):
+        return []
+    return [InsideStep(make_readonly, "/root/readonly", "make the root read-only")]
+
+
+def propagate(config: dict[str, Any]) -> list[InsideStep]:
+    """The root's propagation, after `pivot`: pivot_root(2) refuses a shared root."""
     name = (config.get("linux") or {}).get("rootfsPropagation")
-    if name:
-        steps.append(
-            InsideStep(set_propagation, "/linux/rootfsPropagation", f"make the root {name}", *PROPAGATION[name])
-        )
-    if config["root"].get("readonly"):
-        steps.append(InsideStep(make_readonly, "/root/readonly", "make the root read-only"))
-    return steps
+    if not name:
+        return []
+    return [InsideStep(set_propagation, "/linux/rootfsPropagation", f"make the root {name}", *PROPAGATION[name])]
 
 
 def set_propagation(step: InsideStep, scene: Scene) -> None:

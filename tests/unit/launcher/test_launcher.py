@@ -61,9 +61,14 @@ def refusal(path: str) -> str:
     return ""
 
 
+def launcher_of(entry: Path) -> Path:
+    """What the entry starts, and what runs then."""
+    return entry.parents[1] / "lib" / "ocirun" / "launcher"
+
+
 def assert_refuses_writing(argv: Sequence[str | Path], installed: Path, expected: str) -> None:
     """The attack of CVE-2019-5736: keep the executable by O_PATH, wait until the program ended, then write to it."""
-    before = digest(installed)
+    before = digest(launcher_of(installed))
     with subprocess.Popen([*argv, "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -75,7 +80,7 @@ def assert_refuses_writing(argv: Sequence[str | Path], installed: Path, expected
     assert running in ("ETXTBSY", expected)
     # ETXTBSY would only mean that it has not ended yet.
     assert afterwards == expected
-    assert digest(installed) == before
+    assert digest(launcher_of(installed)) == before
 
 
 def test_the_attack_works_without_a_seal(tmp_path: Path) -> None:
@@ -108,13 +113,18 @@ def test_without_privileges_seals_by_a_copy_in_memory(probe: Path) -> None:
 
 @needs_root
 @pytest.mark.security
-def test_a_read_only_mount_needs_no_second_start(probe: Path) -> None:
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_launcher_on_a_read_only_mount_is_not_started_again(probe: Path, direct: bool) -> None:
+    """Not when it is started directly, and not by an entry without the right to make mounts."""
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    launcher = launcher_of(probe)
+    started = (launcher,) if direct else (*UNPRIVILEGED, probe)
     told = answers(
-        ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", probe.parent, "strace", "-f", "-qq",
-         "-e", "trace=execveat", "-o", probe.parents[1] / "trace", probe]
+        ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", launcher.parent, "strace", "-f",
+         "-qq", "-e", "trace=memfd_create,mount_setattr", "-o", probe.parents[1] / "trace", *started]
     )  # fmt: skip
     assert told["sealed"] == "filesystem"
+    assert told["executable"] == str(probe)
     assert told["executable"] == str(probe)
     assert (probe.parents[1] / "trace").read_text() == ""
 
@@ -123,7 +133,7 @@ def test_a_read_only_mount_needs_no_second_start(probe: Path) -> None:
 @pytest.mark.security
 def test_a_pretended_seal_is_not_believed(probe: Path) -> None:
     """Started through an fd of the writable file, with an absolute argv[0], as the second stage is."""
-    fd = os.open(probe, os.O_PATH)
+    fd = os.open(launcher_of(probe), os.O_PATH)
     try:
         child = os.fork()
         if child == 0:

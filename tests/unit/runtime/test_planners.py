@@ -306,7 +306,8 @@ def test_a_terminal_brings_its_own_session(terminal: bool, expected: list[str]) 
 @pytest.mark.parametrize("name", sorted(rootfs.PROPAGATION))
 def test_propagation_of_the_root(name: str) -> None:
     config = {"root": {"path": "r", "readonly": True}, **linux(rootfsPropagation=name)}
-    assert deeds(rootfs.finish(config)) == ["set_propagation", "make_readonly"]
+    assert deeds(rootfs.finish(config)) == ["make_readonly"]
+    assert deeds(rootfs.propagate(config)) == ["set_propagation"]
     assert rootfs.stays_shared(config) == (name in ("shared", "rshared"))
 
 

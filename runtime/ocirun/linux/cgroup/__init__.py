@@ -146,9 +146,10 @@ def create(step: OutsideStep, host: Host) -> None:
             raise
         _go_without(host, problem)
         return
-    if doors.wanted:
-        from ocirun.linux.cgroup import members
+    from ocirun.linux.cgroup import members
 
+    host.cgroup_fd = members.open_for_clone(host.record["cgroup"])
+    if doors.wanted:
         doors.fds = members.open_doors(host.record["cgroup"])
 
 
@@ -230,6 +231,15 @@ def close_doors(step: OutsideStep, _host: Host) -> None:
     doors: Doors = step.args[0]
     while doors.fds:
         os.close(doors.fds.pop())
+
+
+def close_all(steps: list[OutsideStep]) -> None:
+    """After a failure: close the doors that `create` has opened."""
+    for step in steps:
+        if step.do is create:
+            doors: Doors = step.args[3]
+            while doors.fds:
+                os.close(doors.fds.pop())
 
 
 def move_in(_step: OutsideStep, host: Host) -> None:

@@ -149,30 +149,48 @@ def join(record: Record, pid: int, *subs: str) -> None:
             raise failure(f"move process {pid} into the cgroup {path}", problem) from None
 
 
-def open_doors(record: Record, *subs: str) -> list[int]:
-    """Descriptors of ``tasks`` on cgroup v1, by which a process with one thread moves itself; none for cgroup2."""
+def _unified(record: Record, checked: tuple[str, ...]) -> str:
+    """The directory of the cgroup2 to enter, empty without one."""
     if record["driver"] == "v2":
-        return []
-    goals = v1.destinations(record, _checked(subs))
-    doors = []
-    for path in dict.fromkeys(path for name, path in goals.items() if name != "unified"):
+        return v2.entrance(record, checked)
+    return v1.destinations(record, checked).get("unified", "")
+
+
+def _can_be_born_in(record: Record, path: str) -> bool:
+    """Whether CLONE_INTO_CGROUP is safe: only for a directory that this container made.
+
+    A kernel that counts the writes to cgroup.kill kills a process cloned into a cgroup that has ever seen one (met on
+    Linux 6.18); a directory that was there before may have.
+    """
+    return path in record["made"]
+
+
+def open_doors(record: Record, *subs: str) -> list[int]:
+    """Descriptors by which a process with one thread moves itself: ``tasks`` of v1, and where it is not born, of v2."""
+    checked = _checked(subs)
+    files = []
+    if record["driver"] == "v1":
+        goals = v1.destinations(record, checked)
+        files = [f"{path}/tasks" for path in dict.fromkeys(path for name, path in goals.items() if name != "unified")]
+    unified = _unified(record, checked)
+    if unified and not _can_be_born_in(record, unified):
+        files.append(f"{unified}/cgroup.procs")
+    doors: list[int] = []
+    for file in files:
         try:
-            doors.append(os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+            doors.append(os.open(file, os.O_WRONLY | os.O_CLOEXEC))
         except OSError as problem:
             for fd in doors:
                 os.close(fd)
-            raise failure(f"open the cgroup {path}", problem) from None
+            raise failure(f"open {file}", problem, where="--cgroup" if checked else "") from None
     return doors
 
 
 def open_for_clone(record: Record, *subs: str) -> int:
-    """A descriptor for CLONE_INTO_CGROUP, or -1 without a cgroup2."""
+    """A descriptor for CLONE_INTO_CGROUP, or -1 without a cgroup2 and where a door is used instead."""
     checked = _checked(subs)
-    if record["driver"] == "v2":
-        path = v2.entrance(record, checked)
-    else:
-        path = v1.destinations(record, checked).get("unified", "")
-    if not path:
+    path = _unified(record, checked)
+    if not path or not _can_be_born_in(record, path):
         return -1
     try:
         return groupfs.open_group(path)

@@ -35,17 +35,16 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
 
 
 def create(found: Hierarchies, path: str, host: Host) -> None:
-    """Make a cgroup in every hierarchy, and leave the cgroup2 one in `host.cgroup_fd`."""
+    """Make a cgroup in every hierarchy."""
     places = [(each.mount, place.directory(each, path, False), list(each.controllers)) for each in found.v1]
     if found.unified:
         unified = place.directory(found.unified, path, False)
         places.append((found.unified.mount, unified, [place.UNIFIED]))
-    place.make(host, "v1", places, _furnish)
-    if found.unified:
-        host.cgroup_fd = groupfs.open_group(unified)
+    sets = {each.mount for each in found.v1 if "cpuset" in each.controllers}
+    place.make(host, "v1", places, lambda mount, directory: _furnish(directory) if mount in sets else None)
 
 
-def _furnish(_mount: str, path: str) -> None:
+def _furnish(path: str) -> None:
     """A new cpuset has neither processors nor memory nodes, and takes no process without: it gets its parent's."""
     for name in _SETS:
         try:

@@ -38,14 +38,13 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
 
 
 def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
-    """Make the cgroup, enable the controllers of `settings` for it, and leave its descriptor in `host.cgroup_fd`."""
+    """Make the cgroup and enable the controllers of `settings` for it."""
     hierarchy = found.unified
     assert hierarchy
     directory = place.directory(hierarchy, path, True)
     place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish)
     _enable(hierarchy, directory, settings)
     refuse_threaded(directory)
-    host.cgroup_fd = groupfs.open_group(directory)
 
 
 def _furnish(_mount: str, _path: str) -> None:
