@@ -103,7 +103,15 @@ def _first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
         "annotations": config.get("annotations") or {},
         "hooks": {name: configured[name] for name in ("poststart", "poststop") if configured.get(name)},
         "cgroup": None,
+        "listener": _listener(config, bundle.path),
     }
+
+
+def _listener(config: dict[str, Any], bundle: str) -> list[str] | None:
+    """Where `start`, `run` and `exec` find the listener of SCMP_ACT_NOTIFY: its path, absolute, and its metadata."""
+    profile: dict[str, Any] = (config.get("linux") or {}).get("seccomp") or {}
+    path = profile.get("listenerPath")
+    return [os.path.join(bundle, path), profile.get("listenerMetadata") or ""] if path else None
 
 
 def _now() -> str:

@@ -6,6 +6,8 @@ the poststart hooks due (runtime.md, step 9); one that fails stops the container
 
 from __future__ import annotations
 
+import os
+
 from ocirun import destroy, hooks, state, sync
 from ocirun.errors import Failure
 from ocirun.sync import Channel, Gone
@@ -13,22 +15,44 @@ from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocirun.state import Entry
 
 
-def execute(channel: Channel) -> None:
-    """Say START and wait until the program runs; StepFailed when it cannot be executed."""
+def execute(channel: Channel, entry: Entry, pid: int, status: str) -> None:
+    """Say START and wait until the program runs; StepFailed when it cannot be executed.
+
+    A filter with SCMP_ACT_NOTIFY sends its descriptor first, once; the listener is told of `pid`, which loaded it, and
+    of the container with that `status`. A `Failure` leaves the process waiting: the caller kills it.
+    """
+    listener = entry.record.get("listener")
     try:
         channel.send(sync.START)
-        kind, _payload, _fd = channel.receive()
+        while True:
+            kind, _payload, fd = channel.receive()
+            if kind != sync.LISTENER or not listener:
+                raise Failure(f"the container's first process said {kind!r} instead of executing its program")
+            _hand_over(listener, pid, entry.oci(status), fd)
+            listener = None
+            channel.send(sync.CONTINUE)
     except Gone:
         return
-    raise Failure(f"the container's first process said {kind!r} instead of executing its program")
+
+
+def _hand_over(listener: list[str], pid: int, document: dict[str, Any], fd: int) -> None:
+    from ocirun.linux.seccomp.listener import deliver
+
+    try:
+        deliver(listener[0], listener[1], pid, document, fd)
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def start(entry: Entry, channel: Channel) -> None:
     """Execute the container's program and record that it runs."""
-    execute(channel)
+    execute(channel, entry, entry.record["pid"], state.CREATED)
     entry.record["phase"] = state.RUNNING
     entry.save()
 

@@ -148,7 +148,7 @@ def _start(host: Host, request: Request) -> None:
             parent.send_pidfd(request.pidfd_socket, host.pidfd)
         if request.pid_file:
             parent.write_pid_file(request.pid_file, host.pid)
-        starting.execute(host.channel)
+        starting.execute(host.channel, host.entry, host.pid, state.RUNNING)
     except StepFailed as problem:
         destroy.end_child(host)
         raise parent.step_failure(host.plan, problem) from None

@@ -61,4 +61,7 @@ def _start(host: Host, request: Request) -> None:
         failed = parent.step_failure(host.plan, problem)
         destroy.undo(host, run_poststop=failed.where.startswith("/hooks/"))
         raise failed from None
+    except BaseException:
+        destroy.undo(host, run_poststop=False)
+        raise
     starting.poststart(host.entry)

@@ -83,6 +83,7 @@ PIVOT_ROOT: Final = 155 if _X86_64 else 41
 PPOLL: Final = 271 if _X86_64 else 73
 PRCTL: Final = 157 if _X86_64 else 167
 PRLIMIT64: Final = 302 if _X86_64 else 261
+READ: Final = 0 if _X86_64 else 63
 READLINKAT: Final = 267 if _X86_64 else 78
 RECVMSG: Final = 47 if _X86_64 else 212
 RENAMEAT2: Final = 316 if _X86_64 else 276

@@ -6,6 +6,7 @@ Rules:
   so that the hot path reads one small file. The compiled program depends on the profile alone, never on its pointer.
 * Everything that the kernel call needs, the struct with the pointer included, is made before the clone: the container
   side makes one system call. The clone copies the memory, so an address taken before it holds after it.
+* A profile with SCMP_ACT_NOTIFY belongs to `notify`; nobody else pays for its import.
 * The filter can be loaded without no_new_privs only with CAP_SYS_ADMIN, and every system call after it is filtered:
   the lead's order decides what comes later.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import sys
 
 from ocirun import log
-from ocirun.errors import Failure, NotSupportedYet
+from ocirun.errors import Failure
 from ocirun.kernel import raw
 from ocirun.linux.seccomp import cache
 from ocirun.steps import InsideStep, OutsideStep
@@ -31,18 +32,21 @@ SECCOMP_SET_MODE_FILTER: Final = 1
 SECCOMP_FILTER_FLAG_TSYNC: Final = 1 << 0
 SECCOMP_FILTER_FLAG_LOG: Final = 1 << 1
 SECCOMP_FILTER_FLAG_SPEC_ALLOW: Final = 1 << 2
+SECCOMP_FILTER_FLAG_NEW_LISTENER: Final = 1 << 3
 SECCOMP_FILTER_FLAG_TSYNC_ESRCH: Final = 1 << 4
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: Final = 1 << 5
 
 FLAGS: Final = {
     # With ESRCH, because a bare TSYNC reports its failure as a positive number.
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
     "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-    # It says how a notification is waited for, and the kernel refuses it (EINVAL) on a filter that notifies nobody.
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 0,
+    # It says how a notification is waited for: `plan` leaves it out of a filter that notifies nobody (EINVAL).
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 }
 """The spec's names and what is given to seccomp(2) for each."""
 
+NOTIFY: Final = "SCMP_ACT_NOTIFY"
 SIZE_OF_FILTER: Final = 8
 """sizeof(struct sock_filter), linux/filter.h."""
 _POINTER: Final = 8 if sys.maxsize > 1 << 32 else 4
@@ -52,16 +56,21 @@ _BYTES_HEADER: Final = bytes.__basicsize__ - 1
 def plan(profile: dict[str, Any], pointer: str, cache_dir: str) -> tuple[OutsideStep, InsideStep]:
     """The two steps of one profile; `pointer` is where it stands in the config, `cache_dir` an absolute path.
 
-    The inside step's `args` are empty until `provide` has filled them with (flags, struct sock_fprog, program).
-    Refuses what this release cannot do and flags that nobody knows; the rest of the profile is judged when compiled.
+    The inside step's `args` are empty until `provide` has filled them with (flags, struct sock_fprog, program, the
+    secret of `notify` or 0). Refuses flags that nobody knows and SCMP_ACT_NOTIFY as the default action; the rest of the
+    profile is judged when compiled.
     """
-    _refuse_notify(profile, pointer)
+    flags = _flags(profile, pointer)
     count = len(profile.get("syscalls") or ())
     default = profile.get("defaultAction")
-    inside = InsideStep(load, pointer, f"load the seccomp filter: {default} and {count} rules")
-    outside = OutsideStep(
-        provide, pointer, "compile the seccomp filter", profile, cache_dir, _flags(profile, pointer), inside
-    )
+    text = f"load the seccomp filter: {default} and {count} rules"
+    if flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        from ocirun.linux.seccomp import notify
+
+        inside = notify.step(pointer, text)
+    else:
+        inside = InsideStep(load, pointer, text)
+    outside = OutsideStep(provide, pointer, "compile the seccomp filter", profile, cache_dir, flags, inside)
     return outside, inside
 
 
@@ -76,7 +85,12 @@ def provide(step: OutsideStep, _host: Host) -> None:
 
         program = build.build(profile, step.pointer, cache_dir, digest)
     log.debug(f"seccomp filter flags: {flags}")
-    inside.args = (flags, sock_fprog(program), program)
+    secret = 0
+    if flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        from ocirun.linux.seccomp import notify
+
+        program, secret = notify.with_door(program, step.pointer)
+    inside.args = (flags, sock_fprog(program), program, secret)
 
 
 def load(step: InsideStep, _scene: Scene) -> None:
@@ -96,23 +110,23 @@ def sock_fprog(program: bytes) -> bytes:
     return count + bytes(_POINTER - 2) + address.to_bytes(_POINTER, sys.byteorder)
 
 
-def _refuse_notify(profile: dict[str, Any], pointer: str) -> None:
-    """listenerPath and listenerMetadata mean nothing without the action, and the spec has them ignored then."""
-    if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
-        raise NotSupportedYet("seccomp notifications", where=pointer + "/defaultAction")
-    for index, rule in enumerate(profile.get("syscalls") or ()):
-        if rule["action"] == "SCMP_ACT_NOTIFY":
-            raise NotSupportedYet("seccomp notifications", where=f"{pointer}/syscalls/{index}/action")
+def _notifies(profile: dict[str, Any], pointer: str) -> bool:
+    """Whether a rule asks the listener; without one listenerPath and listenerMetadata are ignored, as the spec says."""
+    if profile.get("defaultAction") == NOTIFY:
+        text = f"{NOTIFY} as the default action is refused: a listener would have to answer every system call"
+        raise Failure(text, where=pointer + "/defaultAction", hint="give it to the system calls that it is meant for")
+    return any(rule["action"] == NOTIFY for rule in profile.get("syscalls") or ())
 
 
 def _flags(profile: dict[str, Any], pointer: str) -> int:
     """The flags of seccomp(2). Without the property SPEC_ALLOW, as runc and crun do; with an empty list none."""
+    listens = SECCOMP_FILTER_FLAG_NEW_LISTENER if _notifies(profile, pointer) else 0
     names = profile.get("flags")
     if names is None:
-        return SECCOMP_FILTER_FLAG_SPEC_ALLOW
-    flags = 0
+        return SECCOMP_FILTER_FLAG_SPEC_ALLOW | listens
+    flags = listens
     for index, name in enumerate(names):
         if name not in FLAGS:
             raise Failure(f"unknown seccomp flag {name}", where=f"{pointer}/flags/{index}")
         flags |= FLAGS[name]
-    return flags
+    return flags if listens else flags & ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV

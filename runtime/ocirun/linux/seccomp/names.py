@@ -23,10 +23,10 @@ ACTIONS: Final = {
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": SCMP_ACT_ERRNO,
     "SCMP_ACT_TRACE": SCMP_ACT_TRACE,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
-"""SCMP_ACT_NOTIFY is missing: it is refused before anything is compiled."""
 
 WITH_NUMBER: Final = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 """The actions that carry 16 bits of data, which `errnoRet` gives."""
