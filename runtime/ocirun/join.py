@@ -101,6 +101,7 @@ def compose(
     userns = joining.private(kernel.CLONE_NEWUSER)
     settled = ProcessPlan(config, process, "", facts, request, userns)
     terminal = console.prepare(request.console_socket)
+    pinned, unpinned, placed = _affinity(process)
     record = entry.record.get("cgroup")
     doors = cgroup.Doors()
     grouped = "enter the container's cgroup"
@@ -108,11 +109,17 @@ def compose(
         *terminal,
         *settled.outside,
         *([OutsideStep(open_cgroup, "", grouped, record, subs, doors)] if record else []),
+        *pinned,  # last, for the process inherits it before it is in the cgroup
     ]
-    plan.adopt = [OutsideStep(cgroup.close_doors, "", "close the cgroup's files", doors), *settled.adopt]
+    plan.adopt = [
+        *unpinned,
+        OutsideStep(cgroup.close_doors, "", "close the cgroup's files", doors),
+        *settled.adopt,
+    ]
     join = joining.flags & ~kernel.CLONE_NEWPID
     plan.inside = [
         InsideStep(cgroup.enter, "", grouped, doors, False),
+        *placed,  # entering a cpuset changes the affinity
         *(
             []
             if joining.needs_middle or not join
@@ -129,6 +136,15 @@ def compose(
     plan.launch = settled.launch
     plan.needs_proc = lsm.labelled(process) or not joining.private(kernel.CLONE_NEWNS)
     return plan
+
+
+def _affinity(process: dict[str, Any]) -> tuple[list[OutsideStep], list[OutsideStep], list[InsideStep]]:
+    """execCPUAffinity; the room is loaded only when it is there."""
+    if not process.get("execCPUAffinity"):
+        return [], [], []
+    from ocirun.linux import scheduler
+
+    return scheduler.affinity(process)
 
 
 def enter(step: InsideStep, _scene: Scene) -> None:

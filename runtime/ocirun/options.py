@@ -132,7 +132,8 @@ COMMANDS: Final = (
             Option("rootless", FLAG, "one that runs without root"),
         ), 0, 0,
     ),
+    Command("features", "", "print what this program can do as JSON", (), 0, 0),
 )  # fmt: skip
 
-LATER: Final = ("update", "events", "features", "checkpoint", "restore")
+LATER: Final = ("update", "events", "checkpoint", "restore")
 """Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

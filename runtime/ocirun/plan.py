@@ -55,14 +55,8 @@ if TYPE_CHECKING:
 
 
 _NOT_YET = (
-    ("process", "scheduler"),
-    ("process", "ioPriority"),
-    ("process", "execCPUAffinity"),
     ("linux", "netDevices"),
     ("linux", "intelRdt"),
-    ("linux", "memoryPolicy"),
-    ("linux", "personality"),
-    ("linux", "timeOffsets"),
     ("linux", "mountLabel"),
 )
 """Properties that this release refuses: (object, member)."""
@@ -112,8 +106,11 @@ class ProcessPlan:
         may_setgroups = not userns or idmap.may_setgroups(config, facts)
         bounding, grant, drop = capabilities.plan(process, facts, pointer, userns, late)
         self.outside: list[OutsideStep] = []
-        self.adopt = [*oom.adopt(process, pointer), *rlimits.adopt(process, pointer)]
+        scheduled, prioritized = _scheduling(process, pointer, userns)
+        self.adopt = [*oom.adopt(process, pointer), *rlimits.adopt(process, pointer), *scheduled]
         self.enter = [
+            *_memory_and_domain(config),  # before any filter, which may forbid the calls
+            *prioritized,  # in the cgroup, which decides on real-time policies; while CAP_SYS_NICE is there
             bounding,  # while CAP_SETPCAP is there
             *credentials.plan(process, pointer, may_setgroups),  # while CAP_SETUID and CAP_SETGID are there
             grant,  # after the user changed: setresuid(2) clears the effective set
@@ -206,10 +203,43 @@ def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[O
     return devices.plan(config, facts.initial_userns and not userns, facts.may_mount)
 
 
+def _scheduling(process: dict[str, Any], pointer: str, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The parent's and the process's own steps; the room is loaded only when there are any."""
+    if not (process.get("scheduler") or process.get("ioPriority")):
+        return [], []
+    from ocirun.linux import scheduler
+
+    return scheduler.adopt(process, pointer, userns), scheduler.inside(process, pointer, userns)
+
+
+def _memory_and_domain(config: dict[str, Any]) -> list[InsideStep]:
+    """What a process inherits for its memory and its uname(2); `exec` does it again for its own."""
+    linux: dict[str, Any] = config.get("linux") or {}
+    steps: list[InsideStep] = []
+    if policy := linux.get("memoryPolicy"):
+        from ocirun.linux import memorypolicy
+
+        steps += memorypolicy.inside(policy)
+    if domain := linux.get("personality"):
+        from ocirun.linux import personality
+
+        steps += personality.inside(domain)
+    return steps
+
+
+def _clocks(config: dict[str, Any]) -> list[InsideStep]:
+    if not (config.get("linux") or {}).get("timeOffsets"):
+        return []
+    from ocirun.linux import timens
+
+    return timens.inside(config)
+
+
 def _into_namespaces(config: dict[str, Any], spaces: namespaces.Namespaces, request: Request) -> list[InsideStep]:
     """What needs no mount: the namespaces themselves and what belongs to them."""
     return [
         *namespaces.inside(spaces),  # everything later acts in the final namespaces
+        *_clocks(config),  # with the runtime's user, whose the process's files in /proc are
         *(idmap.inside() if spaces.private(kernel.CLONE_NEWUSER) else []),  # what is made belongs to its root
         *([] if request.no_new_keyring else keyring.inside(request.ident)),
         *hostname.inside(config),

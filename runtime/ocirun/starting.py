@@ -52,7 +52,11 @@ def _hand_over(listener: list[str], pid: int, document: dict[str, Any], fd: int)
 
 def start(entry: Entry, channel: Channel) -> None:
     """Execute the container's program and record that it runs."""
-    execute(channel, entry, entry.record["pid"], state.CREATED)
+    try:
+        execute(channel, entry, entry.record["pid"], state.CREATED)
+    except Failure:
+        destroy.kill_and_wait(entry)  # it waits to be told to go on: without its listener the program must not run
+        raise
     entry.record["phase"] = state.RUNNING
     entry.save()
 

@@ -13,13 +13,14 @@ else is refused, and end-of-file means that the other side is gone.
     READY                           –                                    all is set but the program: state `created`
                     START           –                                    `run`: execute the program now
                     WAIT            –                                    `create`: the record is written, wait for start
-    LISTENER                        fd: seccomp's notification descriptor after START: a filter with SCMP_ACT_NOTIFY is on
+    LISTENER                        fd: seccomp's notifications          after START: the filter is on (SCMP_ACT_NOTIFY)
                     CONTINUE        –                                    the listener has the descriptor
     FAILED                          step, errno, call, detail (NUL)      instead of any of the above; init exits then
     end-of-file                                                          after START: execve(2) closed it: it runs
 
 `start` connects to the socket ``start`` in the state directory, sends START and reads: end-of-file is success, FAILED
-is the reason, LISTENER is answered before. SECURITY: the payloads are text with a fixed number of parts; nothing from the container is unmarshalled.
+is the reason; LISTENER may come before either. SECURITY: the payloads are text with a fixed number of parts; nothing
+from the container is unmarshalled.
 """
 
 from __future__ import annotations

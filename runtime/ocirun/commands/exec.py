@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirun import bundle, cli, destroy, join, parent, starting, state
-from ocirun.errors import EXIT_EXEC, Failure, NotSupportedYet
+from ocirun.errors import EXIT_EXEC, Failure
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
@@ -103,9 +103,6 @@ def _from_file(path: str) -> dict[str, Any]:
         raise Failure(found[0][1], where=f"{path}: {found[0][0]}")
     if not process.get("args"):
         raise Failure("the process has no args", where=f"{path}: /args")
-    for name in ("scheduler", "ioPriority", "execCPUAffinity"):
-        if process.get(name):
-            raise NotSupportedYet(f"process.{name}", where=f"{path}: /{name}")
     checked: dict[str, Any] = process
     return checked
 

@@ -56,7 +56,7 @@ def _start(host: Host, request: Request) -> None:
     # Recorded as running before it is: what is killed in between leaves a process that sees end-of-file and exits.
     preparing.settle(host, request, state.RUNNING, b"")
     try:
-        starting.execute(host.channel)
+        starting.execute(host.channel, host.entry, host.pid, state.CREATED)
     except StepFailed as problem:
         failed = parent.step_failure(host.plan, problem)
         destroy.undo(host, run_poststop=failed.where.startswith("/hooks/"))

@@ -33,9 +33,6 @@ def run(arguments: Arguments, general: Arguments) -> int:
             destroy.kill_and_wait(entry)
             destroy.delete(entry)
         raise failed from None
-    except Failure:
-        destroy.kill_and_wait(entry)  # it was not told to go on: without its listener the program must not run
-        raise
     starting.poststart(entry)
     return 0
 

@@ -40,7 +40,8 @@ _EPERM: Final = 1
 class Namespaces:
     """What the clone makes (`new`, CLONE_NEW* flags) and what is joined (`opened`, a step by flag).
 
-    A new cgroup namespace is not the clone's: its root is the cgroup of the moment, so `cgroup.enter` makes it.
+    A new cgroup namespace is not the clone's: its root is the cgroup of the moment, so `cgroup.enter` makes it. Nor is
+    a time namespace with offsets: they can be written only while it is empty, so `timens` makes it.
     """
 
     __slots__ = ("new", "opened")
@@ -48,13 +49,15 @@ class Namespaces:
     def __init__(self, config: dict[str, Any]) -> None:
         self.new = 0
         self.opened: dict[int, OutsideStep] = {}
-        for at, entry in enumerate((config.get("linux") or {}).get("namespaces") or ()):
+        linux: dict[str, Any] = config.get("linux") or {}
+        late = kernel.CLONE_NEWCGROUP | (kernel.CLONE_NEWTIME if linux.get("timeOffsets") else 0)
+        for at, entry in enumerate(linux.get("namespaces") or ()):
             kind, path = entry["type"], entry.get("path")
             flag = NAMESPACES[kind][0]
             if path:
                 text = f"open the {kind} namespace {path}"
                 self.opened[flag] = OutsideStep(open_path, f"/linux/namespaces/{at}/path", text, flag, path)
-            elif flag != kernel.CLONE_NEWCGROUP:
+            elif not flag & late:
                 self.new |= flag
 
     def private(self, flag: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .row import Property, Section, but
 
-_LATER = "not supported yet"
 _WINDOWS = "for Windows only"
 
 _bundle = Section("", "bundle")
@@ -78,9 +77,9 @@ _console = Section("/process", "console")
 _user = Section("/process/user", "credentials")
 _capabilities = Section("/process/capabilities", "capabilities")
 _rlimits = Section("/process/rlimits", "rlimits")
-_scheduler = Section("/process/scheduler", "scheduler", "1.1.0", "refused", _LATER)
-_priority = Section("/process/ioPriority", "scheduler", "1.1.0", "refused", _LATER)
-_affinity = Section("/process/execCPUAffinity", "scheduler", "1.2.1", "refused", _LATER)
+_scheduler = Section("/process/scheduler", "scheduler", "1.1.0")
+_priority = Section("/process/ioPriority", "scheduler", "1.1.0")
+_affinity = Section("/process/execCPUAffinity", "scheduler", "1.2.1", reason="for `exec` only, as the text says")
 _apparmor = Section("/process", "lsm", reason="refused where AppArmor is not enabled")
 _selinux = Section("/process", "lsm", reason="refused where SELinux is not enabled")
 

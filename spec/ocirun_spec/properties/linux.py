@@ -11,14 +11,14 @@ NAMESPACE_TYPES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "t
 _linux = Section("/linux", "rootfs")
 _namespaces = Section("/linux/namespaces", "namespaces")
 _idmap = Section("/linux", "idmap")
-_timens = Section("/linux/timeOffsets", "timens", "1.1.0", "refused", _LATER)
+_timens = Section("/linux/timeOffsets", "timens", "1.1.0")
 _devices = Section("/linux/devices", "devices")
 _masks = Section("/linux", "masks")
 _label = Section("/linux", "lsm", "1.0.0", "refused", _LATER)
 _netdevices = Section("/linux/netDevices", "netdevices", "1.3.0", "refused", _LATER)
 _intelrdt = Section("/linux/intelRdt", "intelrdt", "1.0.0", "refused", _LATER)
-_memorypolicy = Section("/linux/memoryPolicy", "memorypolicy", "1.3.0", "refused", _LATER)
-_personality = Section("/linux/personality", "personality", "1.0.2", "refused", _LATER)
+_memorypolicy = Section("/linux/memoryPolicy", "memorypolicy", "1.3.0")
+_personality = Section("/linux/personality", "personality", "1.0.2")
 
 ROWS: tuple[Property, ...] = (
     _linux.object(""),
@@ -78,5 +78,6 @@ ROWS: tuple[Property, ...] = (
     *_memorypolicy.choices("/flags", ("MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES")),
     _personality.object("", "domain"),
     _personality.choice("/domain", ("LINUX", "LINUX32")),
+    # config-linux.md, Personality: "Currently no flag values are supported", so that each is refused.
     *_personality.strings("/flags"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .row import Property, Section, but
+from .row import Property, Section
 
 ACTIONS = tuple(
     "SCMP_ACT_" + name
@@ -39,8 +39,6 @@ ARCHITECTURES = tuple(
 )
 FLAGS = tuple("SECCOMP_FILTER_FLAG_" + name for name in ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"])
 
-_NOTIFY = "used by SCMP_ACT_NOTIFY only, which is refused because it is not supported yet"
-
 _seccomp = Section("/linux/seccomp", "seccomp")
 
 ROWS: tuple[Property, ...] = (
@@ -49,8 +47,8 @@ ROWS: tuple[Property, ...] = (
     _seccomp.integer("/defaultErrnoRet", "uint32", "1.1.0"),
     *_seccomp.choices("/architectures", ARCHITECTURES),
     *_seccomp.choices("/flags", FLAGS, "1.0.2"),
-    but(_seccomp.string("/listenerPath", since="1.1.0"), "refused", _NOTIFY),
-    but(_seccomp.string("/listenerMetadata", since="1.1.0"), "refused", _NOTIFY),
+    _seccomp.string("/listenerPath", since="1.1.0"),
+    _seccomp.string("/listenerMetadata", since="1.1.0"),
     _seccomp.array("/syscalls"),
     _seccomp.object("/syscalls/*", "names", "action"),
     _seccomp.array("/syscalls/*/names", min_items=1),

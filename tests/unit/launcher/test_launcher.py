@@ -239,6 +239,28 @@ def test_hot_start_opens_no_file_of_python(probe: Path, tmp_path: Path) -> None:
     assert "/lib-dynload/_json." in python[0]
 
 
+def test_the_shorter_import_keeps_to_the_rules(probe: Path) -> None:
+    told = answers([probe, "imports"])
+    assert told == {
+        "package": "('ocirun.kernel', [], True)",
+        "module": "('ocirun', True, 'ocirun.kernel.process')",
+        "name": "ImportError",
+        "module missing": "ModuleNotFoundError",
+        "again": "ModuleNotFoundError",
+        "loaded": "",
+        "closed": "ModuleNotFoundError",
+        "kept": "False",
+    }
+
+
+def test_the_entry_needs_no_library(probe: Path, tmp_path: Path) -> None:
+    """It is there to do without the start of libc."""
+    trace = tmp_path / "trace"
+    subprocess.run(["strace", "-qq", "-o", trace, probe], check=True, stdout=subprocess.DEVNULL, timeout=30)
+    calls = [line.partition("(")[0] for line in trace.read_text().splitlines()]
+    assert calls.index("execveat") < 10
+
+
 def test_built_in_modules_load_before_the_second_phase(probe: Path) -> None:
     assert answers([probe, "builtin"]) == {"complete": "False"}
 

@@ -285,14 +285,8 @@ def test_planning_does_not_change_the_config(composed: Callable[..., Plan], conf
 @pytest.mark.parametrize(
     ("part", "member", "value"),
     [
-        ("process", "scheduler", {"policy": "SCHED_OTHER"}),
-        ("process", "ioPriority", {"class": "IOPRIO_CLASS_BE"}),
-        ("process", "execCPUAffinity", {"initial": "0"}),
         ("linux", "netDevices", {"eth0": {}}),
         ("linux", "intelRdt", {"closID": "x"}),
-        ("linux", "memoryPolicy", {"mode": "MPOL_LOCAL"}),
-        ("linux", "personality", {"domain": "LINUX"}),
-        ("linux", "timeOffsets", {"boottime": {"secs": 1}}),
         ("linux", "mountLabel", "x"),
     ],
 )

@@ -18,7 +18,7 @@ from ocirun.sync import Channel, Gone, StepFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = (sync.PID, sync.GO, sync.HOOKS, sync.CONTINUE, sync.TERMINAL, sync.READY, sync.START, sync.WAIT)
+KINDS = (sync.PID, sync.GO, sync.HOOKS, sync.CONTINUE, sync.TERMINAL, sync.LISTENER, sync.READY, sync.START, sync.WAIT)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ loaded = set(sys.modules)
 for expected in ({"ocirun.linux.seccomp.build", "ocirun.cold"}, set()):
     outside, inside = seccomp.plan(profile, "/linux/seccomp", sys.argv[1])
     outside.do(outside, None)
-    assert len(inside.args) == 3
+    assert len(inside.args) == 4
     assert set(sys.modules) - loaded == expected, set(sys.modules) - loaded
     loaded |= expected
 """

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ocirun.errors import Failure, NotSupportedYet
+from ocirun.errors import Failure
 from ocirun.linux import seccomp
-from ocirun.linux.seccomp import build, cache
+from ocirun.linux.seccomp import build, cache, notify
 
 POINTER = "/linux/seccomp"
 NOBODY: Any = None
@@ -62,21 +62,28 @@ def test_unknown_flag_is_refused_with_its_pointer(profile: dict[str, Any]) -> No
 
 def test_notify_as_default_is_refused(profile: dict[str, Any]) -> None:
     profile["defaultAction"] = "SCMP_ACT_NOTIFY"
-    with pytest.raises(NotSupportedYet) as caught:
+    with pytest.raises(Failure, match="as the default action is refused") as caught:
         seccomp.plan(profile, POINTER, "/nowhere")
     assert caught.value.where == POINTER + "/defaultAction"
 
 
-def test_notify_in_a_rule_is_refused(profile: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(None, 0b1100), ([], 0b1000), (["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], 0b101000)],
+)
+def test_notify_asks_for_a_listener(profile: dict[str, Any], names: list[str] | None, expected: int) -> None:
     profile["syscalls"].append({"names": ["mount"], "action": "SCMP_ACT_NOTIFY"})
-    with pytest.raises(NotSupportedYet) as caught:
-        seccomp.plan(profile, POINTER, "/nowhere")
-    assert caught.value.where == POINTER + "/syscalls/1/action"
+    if names is not None:
+        profile["flags"] = names
+    assert flags_of(profile) == expected
+    _, inside = seccomp.plan(profile, POINTER, "/nowhere")
+    assert (inside.do, inside.room) == (notify.load, "seccomp")
 
 
 def test_listener_without_notify_is_ignored(profile: dict[str, Any]) -> None:
     profile["listenerPath"] = "/run/agent.sock"
-    seccomp.plan(profile, POINTER, "/nowhere")
+    assert flags_of(profile) == seccomp.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    assert seccomp.plan(profile, POINTER, "/nowhere")[1].do == seccomp.load
 
 
 def test_struct_points_to_the_program() -> None:
@@ -99,6 +106,6 @@ def test_hit_hands_the_program_over_without_compiling(
     monkeypatch.setattr(build, "build", refuse)
     outside, inside = seccomp.plan(profile, POINTER, folder)
     outside.do(outside, NOBODY)
-    flags, fprog, kept = inside.args
-    assert (flags, kept) == (seccomp.SECCOMP_FILTER_FLAG_SPEC_ALLOW, program)
+    flags, fprog, kept, secret = inside.args
+    assert (flags, kept, secret) == (seccomp.SECCOMP_FILTER_FLAG_SPEC_ALLOW, program, 0)
     assert fprog == seccomp.sock_fprog(kept)

@@ -41,7 +41,7 @@ _TREE_FROM: Final = 32
 """From more than so many system calls on, as in runc: libseccomp 2.5 lays out an empty tree wrongly."""
 
 
-def _import_pyseccomp() -> Any:
+def load_library() -> Any:
     """Import pyseccomp without its search for the two libraries.
 
     SECURITY: the search runs ldconfig, gcc or ld from PATH, with the runtime's privileges. The loader finds libseccomp
@@ -64,7 +64,7 @@ class _Compiler:
     """One profile on its way into one libseccomp filter."""
 
     def __init__(self, profile: dict[str, Any], pointer: str) -> None:
-        self.library = _import_pyseccomp()
+        self.library = load_library()
         self.profile = profile
         self.pointer = pointer
         self.rules: list[dict[str, Any]] = profile.get("syscalls") or []

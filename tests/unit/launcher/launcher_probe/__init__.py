@@ -84,6 +84,36 @@ def builtin() -> None:
     tell(complete=before)
 
 
+def imports() -> None:
+    """What a module of ours looks like, and which imports fail as they do without the launcher."""
+    import ocirun.kernel.process
+    from ocirun import errors
+
+    modules = sys.modules
+    package = modules["ocirun.kernel"]
+    tell(
+        package=(package.__package__, package.__path__, package is ocirun.kernel),
+        module=(errors.__package__, errors is modules["ocirun.errors"], ocirun.kernel.process.__name__),
+        name=refused("from ocirun.kernel import nothing"),
+        module_missing=refused("import ocirun.nothing"),
+        again=refused("import ocirun.kernel.nothing, ocirun"),
+    )
+    from ocirun import seal
+
+    seal.close()
+    tell(loaded=refused("import ocirun.errors"), closed=refused("import ocirun.parent"))
+    tell(kept="ocirun.parent" in modules)
+
+
+def refused(statement: str) -> str:
+    """The type of the exception that a statement raises; empty without one."""
+    try:
+        exec(statement, {})
+    except Exception as problem:  # noqa: BLE001 (any: it is what is asked for)
+        return type(problem).__name__
+    return ""
+
+
 def handlers() -> None:
     """Install a signal handler, complete the interpreter, and see whether it is still there."""
     import _signal
@@ -164,6 +194,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "cold": cold,
     "fds": fds,
     "handlers": handlers,
+    "imports": imports,
     "json": load_json,
     "path": late_path,
     "raise": fail,
