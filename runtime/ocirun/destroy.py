@@ -28,7 +28,7 @@ def undo(host: Host, run_poststop: bool) -> None:
     """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
     end_child(host)
     _close_all(host)
-    for problem in release(host.entry):
+    for problem in release(host.entry, host):
         log.warning(problem)
     if run_poststop:
         poststop(host.entry)
@@ -62,15 +62,28 @@ def end_child(host: Host) -> None:
         pass
 
 
-def release(entry: Entry) -> list[str]:
-    """Kill what is left in the container's cgroups and remove them; returns what could not be done."""
-    record = entry.record.get("cgroup")
-    if not record:
-        return []
-    from ocirun.linux import cgroup
+def release(entry: Entry, host: Host | None = None) -> list[str]:
+    """Kill what is left in the container's cgroups and remove them; returns what could not be done.
 
-    cgroup.kill_all(record, signals.SIGKILL)
-    return cgroup.remove(record)
+    host: that of a `create` that has failed; one that was killed is told by the recorded phase.
+    """
+    problems: list[str] = []
+    record = entry.record
+    failed = host is not None or record["phase"] == state.CREATING
+    if record.get("cgroup"):
+        from ocirun.linux import cgroup
+
+        cgroup.kill_all(record["cgroup"], signals.SIGKILL)
+        problems += cgroup.remove(record["cgroup"])
+    if record.get("intelRdt"):
+        from ocirun.linux import intelrdt
+
+        problems += intelrdt.undo(record["intelRdt"], failed)  # when no process of the container is left in it
+    if record.get("netDevices") and failed:  # a finished container's devices are the kernel's to give back
+        from ocirun.linux import netdevices
+
+        problems += netdevices.undo(record["netDevices"], netdevices.held(host.plan.adopt) if host else -1)
+    return problems
 
 
 def poststop(entry: Entry) -> None:

@@ -19,13 +19,14 @@ _WHOLE_RANGE: Final = [b"0", b"0", b"4294967295"]
 class Facts:
     """Each fact is found out when it is first asked for; planners treat it as constant."""
 
-    __slots__ = ("_cgroups", "_effective", "_initial_userns", "euid")
+    __slots__ = ("_cgroups", "_effective", "_initial_userns", "_resctrl", "euid")
 
     def __init__(self) -> None:
         self.euid = os.geteuid()
         self._effective: int | None = None
         self._initial_userns: bool | None = None
         self._cgroups: Hierarchies | None = None
+        self._resctrl: str | None = None
 
     @property
     def effective(self) -> int:
@@ -58,3 +59,12 @@ class Facts:
 
             self._cgroups = discover()
         return self._cgroups
+
+    @property
+    def resctrl(self) -> str:
+        """Where resctrl is mounted, "" when it is not."""
+        if self._resctrl is None:
+            from ocirun.linux import intelrdt
+
+            self._resctrl = intelrdt.find()
+        return self._resctrl

@@ -116,6 +116,10 @@ def compose(
         OutsideStep(cgroup.close_doors, "", "close the cgroup's files", doors),
         *settled.adopt,
     ]
+    if entry.record.get("intelRdt"):
+        from ocirun.linux import intelrdt
+
+        plan.adopt += intelrdt.join(entry.record["intelRdt"])
     join = joining.flags & ~kernel.CLONE_NEWPID
     plan.inside = [
         InsideStep(cgroup.enter, "", grouped, doors, False),

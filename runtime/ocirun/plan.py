@@ -54,11 +54,7 @@ if TYPE_CHECKING:
         def join_all(self) -> None: ...  # noqa: D102
 
 
-_NOT_YET = (
-    ("linux", "netDevices"),
-    ("linux", "intelRdt"),
-    ("linux", "mountLabel"),
-)
+_NOT_YET = (("linux", "mountLabel"),)
 """Properties that this release refuses: (object, member)."""
 
 
@@ -142,7 +138,6 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     spaces = namespaces.Namespaces(config)
     plan = Plan(spaces)
     userns = spaces.private(kernel.CLONE_NEWUSER)
-    hooks: dict[str, Any] = config.get("hooks") or {}
     root = rootfs.prepare(config, bundle.path, facts)
     shared = rootfs.stays_shared(config)
     copied, mounted, views = mounts.plan(
@@ -152,14 +147,17 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     terminal = console.prepare(request.console_socket)
     settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
     grouped = cgroup.prepare(config, facts, request.ident, request.systemd_cgroup)
+    looked, classed, arriving = _seldom(config, spaces, facts, request.ident)
     plan.outside = [
         *namespaces.prepare(spaces),  # reading only: what can be refused is refused before anything is made
+        *looked,  # also at the namespace just opened
         root,
         *terminal,
         *(settled.outside if settled else []),
         *copied,
         *borrowed,
         *grouped,  # the first that changes the host
+        *classed,
         *views,  # which show what was just made
     ]
     mapped = idmap.adopt(config, facts) if spaces.new & kernel.CLONE_NEWUSER else []
@@ -167,6 +165,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         *mapped,  # nothing is root before it is mapped
         *cgroup.adopt(config, facts, grouped),  # what must wait for the process
         *(settled.adopt if settled else []),
+        *arriving,  # last: a device that moves loses its routes, so what may fail has not failed
     ]
     plan.inside = [
         *cgroup.inside(config, grouped),  # before the process allocates or forks
@@ -180,7 +179,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *(console.inside(process, "/process", terminal, True) if process else []),  # its devpts too
             *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
             *masks.inside(config),  # after all mounts, so that none lies on top
-            *lifecycle.before_pivot(hooks),  # the environment is made, the host's tree still visible
+            *lifecycle.before_pivot(config.get("hooks") or {}),  # the environment is made, the host's tree visible
             *rootfs.finish(config),
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
@@ -188,12 +187,41 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         ]
     else:
         plan.inside += _without_mounts(config, root, request)
-    plan.inside += lifecycle.new_session(process)
-    plan.launch = lifecycle.before_program(hooks)
+    _finish(plan, config, settled)
+    return plan
+
+
+def _finish(plan: Plan, config: dict[str, Any], settled: ProcessPlan | None) -> None:
+    """What comes last on the container's side: the process that becomes the program."""
+    plan.inside += lifecycle.new_session(config.get("process"))
+    plan.launch = lifecycle.before_program(config.get("hooks") or {})
     if settled:
         plan.inside += settled.enter
         plan.launch += settled.launch
-    return plan
+
+
+def _seldom(
+    config: dict[str, Any], spaces: namespaces.Namespaces, facts: Facts, ident: str
+) -> tuple[list[OutsideStep], list[OutsideStep], list[OutsideStep]]:
+    """(what only looks, what is made before the clone, what is done after it) for the members that few configs have.
+
+    Their modules are loaded only then.
+    """
+    linux: dict[str, Any] = config.get("linux") or {}
+    looked: list[OutsideStep] = []
+    made: list[OutsideStep] = []
+    after: list[OutsideStep] = []
+    if linux.get("intelRdt") is not None:  # an empty object asks for a class of service too
+        from ocirun.linux import intelrdt
+
+        made, after = intelrdt.plan(config, ident, facts.resctrl)
+    if linux.get("netDevices"):
+        from ocirun.linux import netdevices
+
+        private = spaces.private(kernel.CLONE_NEWNET)
+        looked, moved = netdevices.plan(config, private, spaces.opened.get(kernel.CLONE_NEWNET), facts)
+        after = [*after, *moved]
+    return looked, made, after
 
 
 def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:

@@ -31,9 +31,13 @@ def execute(channel: Channel, entry: Entry, pid: int, status: str) -> None:
         channel.send(sync.START)
         while True:
             kind, _payload, fd = channel.receive()
-            if kind != sync.LISTENER or not listener:
-                raise Failure(f"the container's first process said {kind!r} instead of executing its program")
-            _hand_over(listener, pid, entry.oci(status), fd)
+            try:
+                if kind != sync.LISTENER or not listener:
+                    raise Failure(f"the container's first process said {kind!r} instead of executing its program")
+                _hand_over(listener, pid, entry.oci(status), fd)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
             listener = None
             channel.send(sync.CONTINUE)
     except Gone:
@@ -43,11 +47,7 @@ def execute(channel: Channel, entry: Entry, pid: int, status: str) -> None:
 def _hand_over(listener: list[str], pid: int, document: dict[str, Any], fd: int) -> None:
     from ocirun.linux.seccomp.listener import deliver
 
-    try:
-        deliver(listener[0], listener[1], pid, document, fd)
-    finally:
-        if fd >= 0:
-            os.close(fd)
+    deliver(listener[0], listener[1], pid, document, fd)
 
 
 def start(entry: Entry, channel: Channel) -> None:

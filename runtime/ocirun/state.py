@@ -119,7 +119,7 @@ class Entry:
                     raise Failure("another command holds the container's lock") from None
                 select.select([], [], [], 0.005)
         if self.removed():
-            raise unknown(self.path)
+            raise UnknownContainer(self.path)
 
     def unlock(self) -> None:
         """Let other commands have it."""
@@ -193,9 +193,11 @@ class Entry:
         return state
 
 
-def unknown(path: str) -> Failure:
+class UnknownContainer(Failure):
     """No such container: the words that containerd and Podman look for."""
-    return Failure("container does not exist", hint=f"looked for {path}")
+
+    def __init__(self, path: str) -> None:
+        super().__init__("container does not exist", hint=f"looked for {path}")
 
 
 def claim(root: str, ident: str) -> Entry:
@@ -228,9 +230,17 @@ def find(root: str, ident: str) -> Entry:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise unknown(path) from None
+        raise UnknownContainer(path) from None
     except OSError as problem:
         raise failure("open the state directory", problem, where=path) from None
     entry = Entry(ident, path, fd)
+    entry.load()
+    return entry
+
+
+def hold(root: str, ident: str) -> Entry:
+    """`find`, with the lock, so that the record stays what it is."""
+    entry = find(root, ident)
+    entry.lock()
     entry.load()
     return entry

@@ -15,6 +15,8 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from support.runtime import wait_for
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -102,6 +104,11 @@ class Listener:
         self.path.unlink()
         for each in self.received:
             each.close()
+
+    def wait(self, count: int) -> Received:
+        """The state that came as number `count`, from 1 on: a command may be over before it is read here."""
+        wait_for(lambda: len(self.received) >= count, DEADLINE, f"state {count}")
+        return self.received[count - 1]
 
     def _accept(self) -> None:
         while True:

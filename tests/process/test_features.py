@@ -119,7 +119,7 @@ def entries(name: str, place: str) -> list[Config]:
         return [mount(place, "bind", "/usr", "rbind", name)]
     if kind in (mount_options.IDMAP, mount_options.RIDMAP):
         mapping = [{"containerID": 0, "hostID": 1000, "size": 10}]
-        return [mount(place, "tmpfs", "tmpfs", name) | {"uidMappings": mapping, "gidMappings": mapping}]
+        return [mount(place, "bind", "/usr", "rbind", name) | {"uidMappings": mapping, "gidMappings": mapping}]
     return [mount(place, "tmpfs", "tmpfs", name)]
 
 

@@ -254,3 +254,15 @@ def test_the_cgroup_mount_shows_the_containers_own(box: Box) -> None:
     assert "1" in [line for line in out.splitlines() if ":" not in line]
     each = "find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | while read f"
     assert box.shell(f"{each}; do (echo 1 > $f) 2>/dev/null && echo $f; done; true") == ""
+
+
+@pytest.mark.parametrize("option", ["idmap", "ridmap"])
+def test_an_idmapped_filesystem_of_its_own(box: Box, option: str) -> None:
+    """Its root belongs to id 0 in the filesystem, which this mount shows as 1000."""
+    config = with_mount(default_config(), "/mapped", "tmpfs", "tmpfs", option)
+    for member in ("uidMappings", "gidMappings"):
+        config["mounts"][-1][member] = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    result = box.run(with_shell(config, "stat -c %u:%g /mapped"))
+    if "mount_setattr: invalid argument" in result.err:
+        pytest.skip("needs a kernel whose tmpfs can be id-mapped")
+    assert result.ok().out == "1000:1000\n"

@@ -90,12 +90,12 @@ def test_create_start_and_exec(box: Box) -> None:
         box.create(with_shell(notifying(listener.path), f"{{ {TRY}; }} >/tmp/said 2>&1; {WAITING}")).ok()
         assert listener.received == []
         box.runtime.start(box.ident).ok()
-        first, pid = listener.received[0].state, box.runtime.state(box.ident)["pid"]
+        first, pid = listener.wait(1).state, box.runtime.state(box.ident)["pid"]
         assert (first["pid"], first["state"]["pid"], first["state"]["status"]) == (pid, pid, "created")
         wait_for(lambda: "status 1" in (box.rootfs / "tmp" / "said").read_text())
         result = box.exec(TRY).ok()
         assert "Too many links" in result.err
-        second = listener.received[1].state
+        second = listener.wait(2).state
         assert second["state"]["status"] == "running"
         assert second["state"]["pid"] == pid
         assert second["pid"] != pid
@@ -195,7 +195,8 @@ def test_a_listener_that_leaves_answers_enosys(box: Box) -> None:
     """The container keeps no copy of the descriptor that would let it wait for ever."""
     with listening(box) as listener:
         config = notifying(listener.path)
-        box.run(with_shell(config, f"while [ ! -e /tmp/go ]; do sleep 0.01; done; {{ {TRY}; }} >/tmp/said 2>&1"), "-d").ok()
+        script = f"while [ ! -e /tmp/go ]; do sleep 0.01; done; {{ {TRY}; }} >/tmp/said 2>&1"
+        box.run(with_shell(config, script), "-d").ok()
     (box.rootfs / "tmp" / "go").touch()
     said = box.rootfs / "tmp" / "said"
     wait_for(lambda: said.exists() and "status" in said.read_text())

@@ -191,7 +191,7 @@ def test_the_working_directory_is_made_inside_the_root(box: Box) -> None:
     host = box.sentinel()
     replace(box, "work", host.directory)
     config = plain_config("pwd")
-    config["process"]["cwd"] = "/work/made/here"
+    config["process"]["cwd"] = "/srv/made/here"
     box.runtime.run(box.ident, box.write(config))
     host.assert_unchanged()
     assert not os.path.lexists(host.directory / "made")

@@ -2,7 +2,9 @@
 
 Rules: a process is *inside* from its pivot_root(2), chroot(2) or setns(2) into a mount namespace until its own
 successful execve(2); a process that appears while another is inside counts as inside too, until its execve, which is
-stricter than needed and spares matching pids of two namespaces. The programs that a container runs must not fork.
+stricter than needed and spares matching pids of two namespaces. One that is within its execve cannot have made the new
+process: the runtime hears of that call's success before strace says so, and may have begun a hook on the host. The
+programs that a container runs must not fork.
 """
 
 from __future__ import annotations
@@ -64,13 +66,14 @@ def read(output: Path) -> Trace:
     trace = Trace()
     inside: set[int] = set()
     known: set[int] = set()
+    executing: set[int] = set()
     pending: dict[int, str] = {}
     for line in output.read_text(errors="replace").splitlines():
         matched = LINE.match(line)
         if matched is None:
             continue
         pid, rest = int(matched["pid"]), matched["rest"]
-        if inside and pid not in known:
+        if inside - executing and pid not in known:
             inside.add(pid)
         known.add(pid)
         call = matched["call"] or matched["resumed"]
@@ -84,11 +87,18 @@ def read(output: Path) -> Trace:
                 if pid in inside and call not in ENTERS:
                     trace.inside.append(access)
             pending[pid] = access.path if access else ""
-        if call.startswith("execve") and rest.endswith("= 0"):
-            if pid in inside:
-                trace.programs.append(pending[pid])
-            inside.discard(pid)
+        if call.startswith("execve") and _executed(rest, pid, inside, executing):
+            trace.programs.append(pending[pid])
     return trace
+
+
+def _executed(rest: str, pid: int, inside: set[int], executing: set[int]) -> bool:
+    """Follow an execve; says whether a process inside has become another program, and is inside no more."""
+    (executing.add if rest.endswith("<unfinished ...>") else executing.discard)(pid)
+    if not rest.endswith("= 0") or pid not in inside:
+        return False
+    inside.discard(pid)
+    return True
 
 
 def _access(call: str, rest: str) -> Access | None:

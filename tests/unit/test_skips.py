@@ -19,6 +19,10 @@ CONFTEST = Path(__file__).parents[1] / "conftest.py"
         ("some package is missing", {"CI": "true"}, 1),
         ("some package is missing", {"OCIRUN_CI": "true"}, 1),
         ("some package is missing", {}, 0),
+        ("not this lane: needs another kernel", {"OCIRUN_LANE": "vm"}, 0),
+        ("needs the cgroup v1 controllers memory", {"OCIRUN_LANE": "vm"}, 0),
+        ("needs the cgroup v1 controllers memory", {"CI": "true"}, 1),
+        ("some package is missing", {"OCIRUN_LANE": "vm"}, 1),
     ],
 )
 @pytest.mark.parametrize("module_level", [False, True])
@@ -30,7 +34,7 @@ def test_a_skip_without_a_lane_fails_the_run(
     skip = f"pytest.skip({reason!r}, allow_module_level=True)"
     body = skip if module_level else f"def test_skipped():\n    {skip}\n"
     (tmp_path / "test_two.py").write_text(f"import pytest\n{body}\n")
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "OCIRUN_CI")}
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "OCIRUN_CI", "OCIRUN_LANE")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
         cwd=tmp_path,

@@ -1,20 +1,29 @@
 #!/bin/sh
 # What `./dev test-vm` runs inside the emulated machine, from the checkout, whose files are read-only there.
-# build/vm/ is the one folder shared for writing: `arguments` (quoted for sh) comes in; `summary` and `code` go out.
+# build/vm/ is the one folder shared for writing: `arguments` (quoted for sh) and `folders` come in, `code` goes out.
 set -eu
 unset XDG_RUNTIME_DIR
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export OCIRUN_LANE=vm PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+cut -d' ' -f1 /proc/uptime
 
-mount -t tmpfs -o size=80%,mode=1777 tmpfs /tmp
-# The program from memory: the shared filesystem asks the host for every file.
-for folder in build/bin build/lib; do
-    mkdir -p "/tmp/.copy/$folder"
-    cp -a "$folder/." "/tmp/.copy/$folder"
-    mount --bind "/tmp/.copy/$folder" "$folder"
+modprobe -a virtio_scsi sd_mod ext4 loop
+image=/run/image
+mkdir $image
+tries=100
+until [ -b /dev/sda ] || [ $tries = 0 ]; do
+    tries=$((tries - 1))
+    sleep 0.1
 done
+mount -o ro /dev/sda $image
+while read -r folder; do
+    mount --bind "$image$folder" "$folder"
+done <build/vm/folders
+mount -t tmpfs -o size=80%,mode=1777 tmpfs /tmp
 
 eval "set -- $(cat build/vm/arguments)"
 code=0
-build/venv/bin/python -m pytest -p no:cacheprovider --basetemp=/tmp/pytest "$@" || code=$?
+cut -d' ' -f1 /proc/uptime
+build/venv/bin/python -m pytest -p no:cacheprovider -p no:hypothesispytest --basetemp=/tmp/pytest "$@" || code=$?
 echo "$code" >build/vm/code
+cut -d' ' -f1 /proc/uptime

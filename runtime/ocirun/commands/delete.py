@@ -16,16 +16,13 @@ def run(arguments: Arguments, general: Arguments) -> int:
     A `created` container may be deleted, although runtime.md allows it for `stopped` ones only: engines depend on
     runc's way, which kills its process first.
     """
-    ident = arguments.positionals[0]
     force = arguments.flag("force")
     try:
-        entry = state.find(cli.state_root(general), ident)
-        entry.lock()
-    except Failure as problem:
-        if force and "does not exist" in problem.doing:
+        entry = state.hold(cli.state_root(general), arguments.positionals[0])
+    except state.UnknownContainer:
+        if force:
             return 0
         raise
-    entry.load()
     status = entry.status()
     if status == state.CREATED or force:
         destroy.kill_and_wait(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun import cold, log
+from ocirun import log
 from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def run(_arguments: Arguments, _general: Arguments) -> int:
     """Prints one JSON object; needs no privileges and no containers."""
+    from ocirun import cold
+
     cold.enable()
     from ocirun import claims
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the container is thawed."""
-    entry = state.find(cli.state_root(general), arguments.positionals[0])
-    entry.lock()
-    entry.load()
+    entry = state.hold(cli.state_root(general), arguments.positionals[0])
     status = entry.status()
     if status != state.PAUSED:
         raise Failure(f"the container is not paused: it is {status}")

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the program runs and the poststart hooks are done."""
-    entry = state.find(cli.state_root(general), arguments.positionals[0])
-    entry.lock()
-    entry.load()
+    entry = state.hold(cli.state_root(general), arguments.positionals[0])
     status = entry.status()
     if status != state.CREATED:
         raise Failure(f"cannot start a container that is {status}")

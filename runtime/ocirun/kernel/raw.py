@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelError", "call", "checked", "clone3", "syscall"]
 
-_X86_64: Final = os.uname().machine == "x86_64"
+# i686 is what x86_64 says to a process under PER_LINUX32 (personality(2)), as the runtime itself may be.
+_X86_64: Final = os.uname().machine in ("x86_64", "i686")
 
 ACCEPT4: Final = 288 if _X86_64 else 242
 ADD_KEY: Final = 248 if _X86_64 else 217

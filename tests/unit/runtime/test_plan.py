@@ -285,8 +285,6 @@ def test_planning_does_not_change_the_config(composed: Callable[..., Plan], conf
 @pytest.mark.parametrize(
     ("part", "member", "value"),
     [
-        ("linux", "netDevices", {"eth0": {}}),
-        ("linux", "intelRdt", {"closID": "x"}),
         ("linux", "mountLabel", "x"),
     ],
 )

@@ -68,7 +68,11 @@ def plan(
             views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, facts.may_mount))
             inside.append(InsideStep(mount_cgroup, pointer, text, destination, wish, deeds))
         else:
-            inside.append(_filesystem(entry, wish, pointer, destination, _mappings(entry, wish, config)))
+            mappings = _mappings(entry, wish, config)
+            text = f"map the ids of the mount on {entry['destination']}"
+            owner = OutsideStep(map_ids, pointer, text, mappings) if mappings else None
+            outside += [owner] if owner else []
+            inside.append(_filesystem(entry, wish, pointer, destination, owner))
     return outside, inside, views
 
 
@@ -89,7 +93,7 @@ def _mappings(entry: dict[str, Any], wish: Wish, config: dict[str, Any]) -> tupl
 
 
 def _filesystem(
-    entry: dict[str, Any], wish: Wish, pointer: str, destination: bytes, mappings: tuple[Any, Any] | None
+    entry: dict[str, Any], wish: Wish, pointer: str, destination: bytes, owner: OutsideStep | None
 ) -> InsideStep:
     fstype = entry.get("type") or "none"
     text = f"mount {fstype} on {entry['destination']}"
@@ -97,7 +101,7 @@ def _filesystem(
     for option in (*wish.keys, *wish.data):
         key, equals, value = os.fsencode(option).partition(b"=")
         options.append((key, value if equals else b""))
-    return InsideStep(mount_filesystem, pointer, text, destination, os.fsencode(fstype), options, wish, mappings)
+    return InsideStep(mount_filesystem, pointer, text, destination, os.fsencode(fstype), options, wish, owner)
 
 
 def copy_source(step: OutsideStep, _host: Host | None) -> None:
@@ -109,19 +113,27 @@ def copy_source(step: OutsideStep, _host: Host | None) -> None:
         if not shared:
             mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
         if mappings:
-            _idmap(step.fd, wish, mappings)
+            userns = mapped_namespace(*mappings)
+            try:
+                _idmap(step.fd, wish, userns)
+            finally:
+                os.close(userns)
         _set_attributes(step.fd, wish)
     except raw.KernelError as problem:
         raise failure(step.text, problem, where=step.pointer) from None
 
 
-def _idmap(fd: int, wish: Wish, mappings: tuple[Any, Any]) -> None:
-    userns = mapped_namespace(*mappings)
+def map_ids(step: OutsideStep, _host: Host) -> None:
+    """A user namespace with the mappings, in `step.fd`, for a filesystem that is made inside.
+
+    Not made there, since the kernel makes no user namespace for a process whose root lies below another mount.
+    """
+    step.fd = mapped_namespace(*step.args[0])
+
+
+def _idmap(fd: int, wish: Wish, userns: int) -> None:
     recursive = mount.AT_RECURSIVE if wish.idmap == table.RIDMAP else 0
-    try:
-        mount.mount_setattr(fd, recursive, mount.MOUNT_ATTR_IDMAP, userns=userns)
-    finally:
-        os.close(userns)
+    mount.mount_setattr(fd, recursive, mount.MOUNT_ATTR_IDMAP, userns=userns)
 
 
 def _set_attributes(fd: int, wish: Wish) -> None:
@@ -172,7 +184,7 @@ def attach_bind(step: InsideStep, scene: Scene) -> None:
 
 def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     """fsopen, fsconfig, fsmount, then the order that tmpcopyup needs: fill it, make it read-only, attach it."""
-    destination, fstype, options, wish, mappings = step.args
+    destination, fstype, options, wish, owner = step.args
     if os.fsdecode(fstype) in _NO_SYMLINK_TYPES:
         target = _plain_directory(scene.root, destination)
     else:
@@ -182,8 +194,8 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     fd = mount.new_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
     if wish.tmpcopyup:
         copyup.copy_tree(target, fd)
-    if mappings:
-        _idmap(fd, wish, mappings)
+    if owner:
+        _idmap(fd, wish, owner.fd)
     _set_attributes(fd, wish)
     _propagate(fd, wish)
     _attach(fd, target, destination)

@@ -1,0 +1,53 @@
+"""Cgroups of the machine, seen from outside the containers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.runtime import wait_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+TOP = Path("/sys/fs/cgroup")
+MIB = 1 << 20
+
+
+class Group:
+    """A cgroup made by a test, removed at the end with the processes and cgroups in it."""
+
+    def __init__(self, name: str) -> None:
+        self.path = TOP / name.lstrip("/")
+        self.name = f"/{name.lstrip('/')}"
+
+    def __enter__(self) -> Self:
+        self.path.mkdir()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self.path / "cgroup.kill").write_text("1")
+        for directory, _, _ in os.walk(self.path, topdown=False):
+            wait_for(lambda directory=directory: "populated 0" in read(Path(directory), "cgroup.events"))  # type: ignore[misc]
+            Path(directory).rmdir()
+
+
+def group_of(pid: int) -> Path:
+    """The directory of the process's cgroup."""
+    (line,) = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    assert line.startswith("0::/")
+    return TOP / line[4:]
+
+
+def read(group: Path, file: str) -> str:
+    """A file of a cgroup, without the last newline."""
+    return (group / file).read_text().strip()
+
+
+def numbers(group: Path, file: str) -> dict[str, int]:
+    """A file of ``name value`` lines."""
+    return {name: int(value) for name, value in (line.split() for line in read(group, file).splitlines())}

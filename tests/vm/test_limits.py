@@ -1,0 +1,190 @@
+"""linux.resources on cgroup v2: each limit as the container reads it in its own cgroup, and what it does to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from process.box import one_sentence
+from support.bundle import default_config, with_args, with_cgroup, with_shell
+from support.runtime import wait_for
+from vm.groups import MIB, TOP, Group, group_of, numbers, read
+
+from ocirun.linux.cgroup.limits import cpu_weight, io_weight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from process.box import Box
+
+LIMITS: list[tuple[dict[str, Any], dict[str, str]]] = [
+    (
+        {"memory": {"limit": 64 * MIB, "reservation": 32 * MIB, "swap": 96 * MIB}},
+        {"memory.max": str(64 * MIB), "memory.low": str(32 * MIB), "memory.swap.max": str(32 * MIB)},
+    ),
+    ({"memory": {"limit": 64 * MIB}}, {"memory.max": str(64 * MIB), "memory.low": "0", "memory.swap.max": "max"}),
+    ({"memory": {"limit": 64 * MIB, "swap": 64 * MIB}}, {"memory.swap.max": "0"}),
+    ({"memory": {"limit": -1, "swap": -1}}, {"memory.max": "max", "memory.swap.max": "max"}),
+    (
+        {"cpu": {"shares": 2048, "quota": 50000, "period": 200000, "burst": 10000}},
+        {"cpu.weight": str(cpu_weight(2048)), "cpu.max": "50000 200000", "cpu.max.burst": "10000"},
+    ),
+    ({"cpu": {"shares": 1024}}, {"cpu.weight": "100", "cpu.max": "max 100000"}),
+    ({"cpu": {"period": 50000}}, {"cpu.max": "max 50000"}),
+    ({"cpu": {"idle": 1}}, {"cpu.idle": "1"}),
+    ({"cpu": {"cpus": "1", "mems": "0"}}, {"cpuset.cpus": "1", "cpuset.cpus.effective": "1", "cpuset.mems": "0"}),
+    ({"pids": {"limit": 20}}, {"pids.max": "20"}),
+    ({"pids": {"limit": -1}, "memory": {"limit": 64 * MIB}}, {"memory.max": str(64 * MIB)}),
+    ({"blockIO": {"weight": 500}}, {"io.weight": f"default {io_weight(500)}"}),
+]
+
+
+@pytest.mark.parametrize(("resources", "files"), LIMITS, ids=[json.dumps(each[0]) for each in LIMITS])
+def test_a_limit_is_in_the_container_s_cgroup(box: Box, resources: dict[str, Any], files: dict[str, str]) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", resources)
+    out = box.shell(f"cd /sys/fs/cgroup && tail -n 1 {' '.join(files)} | cat", config)
+    seen = [line for line in out.splitlines() if line and not line.startswith("==>")]
+    assert dict(zip(files, seen, strict=True)) == files
+
+
+def test_pids_max_stops_a_fork(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"pids": {"limit": 4}})
+    script = "sleep 100 & sleep 100 & sleep 100 & (sleep 100 & echo forked) & wait $!; echo no"
+    result = box.run(with_shell(config, script))
+    assert "forked" not in result.out
+    assert "fork" in result.err, result.details()
+
+
+def test_memory_max_kills_what_needs_more(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"memory": {"limit": 24 * MIB, "swap": 24 * MIB}})
+    script = "dd if=/dev/zero of=/dev/null bs=64M count=1; echo $?; grep oom_kill /sys/fs/cgroup/memory.events"
+    assert box.shell(script, config).split()[:3] == ["137", "oom_kill", "1"]
+    box.run(with_args(config, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")).expect(137)
+
+
+def test_cpu_max_throttles(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"cpu": {"quota": 5000, "period": 100000}})
+    box.run(with_shell(config, "while :; do :; done"), "--detach").ok()
+    group = group_of(box.runtime.state(box.ident)["pid"])
+    wait_for(lambda: numbers(group, "cpu.stat")["nr_throttled"] > 0, what="throttling")
+
+
+def test_cpuset_leaves_one_processor(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"cpu": {"cpus": "1"}})
+    assert box.shell("nproc; grep Cpus_allowed_list /proc/self/status", config).split() == [
+        "1",
+        "Cpus_allowed_list:",
+        "1",
+    ]
+
+
+def test_only_the_needed_controllers_are_enabled_on_the_way_down(box: Box) -> None:
+    before = set(read(TOP, "cgroup.subtree_control").split())
+    with Group(box.name("top")) as top:
+        path = f"{top.name}/a/b/c"
+        box.start_sleeper(with_cgroup(default_config(), path, {"memory": {"limit": 64 * MIB}, "pids": {"limit": 9}}))
+        assert group_of(box.runtime.state(box.ident)["pid"]) == TOP / path[1:]
+        for parent in (top.path, top.path / "a", top.path / "a/b"):
+            assert set(read(parent, "cgroup.subtree_control").split()) == {"memory", "pids"}
+        assert read(top.path / "a/b/c", "cgroup.subtree_control") == ""
+        assert set(read(TOP, "cgroup.subtree_control").split()) == before | {"memory", "pids"}
+        box.runtime.delete(box.ident, force=True).ok()
+        assert [entry for entry in top.path.iterdir() if entry.is_dir()] == []
+
+
+def test_a_parent_with_processes_cannot_give_controllers(box: Box) -> None:
+    with Group(box.name("inhabited")) as parent:
+        sleeper = subprocess.Popen(["sleep", "1000"])
+        try:
+            (parent.path / "cgroup.procs").write_text(str(sleeper.pid))
+            config = with_cgroup(default_config(), f"{parent.name}/box", {"pids": {"limit": 9}})
+            result = box.create(config).expect(1)
+            sentence = one_sentence(result)
+            assert "/linux/resources/pids/limit: pids.max needs the controller pids" in sentence
+            assert str(parent.path) in sentence
+            assert "holds processes itself" in result.err
+            assert not (parent.path / "box").exists()
+        finally:
+            sleeper.kill()
+            sleeper.wait()
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"memory": {"swappiness": 10}}, "/linux/resources/memory/swappiness"),
+        ({"memory": {"limit": MIB, "disableOOMKiller": True}}, "/linux/resources/memory/disableOOMKiller"),
+        ({"memory": {"limit": 2 * MIB, "swap": MIB}}, "/linux/resources/memory/swap"),
+        ({"cpu": {"cpus": "77"}}, "/linux/resources/cpu/cpus"),
+        ({"cpu": {"quota": 1}}, "/linux/resources/cpu/quota"),
+    ],
+)
+def test_what_cannot_be_applied_is_refused_with_its_pointer(box: Box, resources: dict[str, Any], words: str) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", resources)
+    assert words in one_sentence(box.create(config).expect(1))
+    assert not (TOP / box.ident).exists()
+
+
+def test_six_mebibytes_are_enough_to_start(box: Box) -> None:
+    limit = {"memory": {"limit": 6 * MIB, "swap": 6 * MIB}}
+    box.run(with_args(with_cgroup(default_config(), f"/{box.ident}", limit), "true")).ok()
+
+
+def test_a_limit_too_small_to_start_in_is_said(box: Box) -> None:
+    limit = {"memory": {"limit": 4096, "swap": 4096}}
+    result = box.run(with_args(with_cgroup(default_config(), f"/{box.ident}", limit), "true")).expect(1)
+    one_sentence(result)
+    assert "linux.resources.memory" in result.err
+
+
+def test_the_process_is_born_in_its_cgroup(box: Box) -> None:
+    """The kernel charges from the first page on, and the runtime never writes cgroup.procs."""
+    bundle = box.write(with_cgroup(default_config("sleep", "1000"), f"/{box.ident}"))
+    trace = box.directory / "trace"
+    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "create", "--bundle", str(bundle), box.ident]
+    subprocess.run(
+        ["strace", "-f", "-qq", "-e", "trace=clone3,openat", "-o", str(trace), *argv],
+        check=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    lines = trace.read_text().splitlines()
+    assert any("clone3(" in line and "CLONE_INTO_CGROUP" in line for line in lines), "\n".join(lines)
+    assert not any("cgroup.procs" in line and "O_WRONLY" in line for line in lines)
+    pid = box.runtime.state(box.ident)["pid"]
+    assert group_of(pid) == TOP / box.ident
+
+
+def test_memory_of_the_set_up_is_charged(box: Box) -> None:
+    config = with_cgroup(default_config("sleep", "1000"), f"/{box.ident}", {"memory": {"limit": 64 * MIB}})
+    box.create(config).ok()
+    stat = numbers(group_of(box.runtime.state(box.ident)["pid"]), "memory.stat")
+    assert stat["anon"] > 0
+    assert stat["pagetables"] > 0
+
+
+def test_a_cgroup_that_was_there_is_used_and_kept(box: Box) -> None:
+    with Group(box.name("old")) as old:
+        assert box.shell("cat /proc/self/cgroup", with_cgroup(default_config(), old.name)) == "0::/\n"
+        assert old.path.is_dir()
+        box.start_sleeper(with_cgroup(default_config(), old.name))
+        other = box.runtime.create(box.name("other"), box.bundle).expect(1)
+        assert "not empty" in one_sentence(other)
+
+
+def test_without_a_path_the_cgroup_has_the_container_s_name(box: Box, tmp_path: Path) -> None:
+    """Beside the runtime's own cgroup, and with what its own has: here both lie in one made by the test."""
+    with Group(box.name("slice")) as parent:
+        own = parent.path / "caller"
+        own.mkdir()
+        bundle = box.write(default_config("cat", "/proc/1/cgroup"))
+        argv = [str(box.runtime.path), "--root", str(box.runtime.root), "run", "-d", "-b", str(bundle), box.ident]
+        box.write(default_config("sleep", "1000"))
+        enter = f"echo $$ > {own}/cgroup.procs && exec {' '.join(argv)}"
+        subprocess.run(["sh", "-c", enter], check=True, timeout=60, stdin=subprocess.DEVNULL)
+        pid = box.runtime.state(box.ident)["pid"]
+        assert group_of(pid) == parent.path / box.ident
+        box.runtime.delete(box.ident, force=True).ok()
