@@ -1,4 +1,4 @@
-/* What the three files of the launcher tell one another. */
+/* What the files of the launcher tell one another. */
 #ifndef OCIRUN_LAUNCHER_H
 #define OCIRUN_LAUNCHER_H
 

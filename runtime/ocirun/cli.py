@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ocirun.options import Command, Option
 
+_ENOSYS: Final = 38
+_OLD_KERNEL: Final = "ocirun needs Linux 5.12 or newer, and a sandbox around it may hide system calls"
 EXIT_UNKNOWN_COMMAND: Final = 3
 """runc's code for a command that it does not know."""
 
@@ -180,8 +182,9 @@ def _report(problem: Failure, about: list[str]) -> int:
     if log.to_file():
         log.record("error", sentence)
     log.write_all(2, f"ocirun {sentence}\n")
-    if problem.hint:
-        log.write_all(2, f"hint: {problem.hint}\n")
+    hint = problem.hint or (_OLD_KERNEL if problem.errno == _ENOSYS else "")
+    if hint:
+        log.write_all(2, f"hint: {hint}\n")
     return problem.code or EXIT_ERROR
 
 

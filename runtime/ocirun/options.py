@@ -55,9 +55,9 @@ GLOBAL: Final = (
     Option("root", TEXT, "directory of the containers' state"),
     Option("log", TEXT, "file for log records"),
     Option("log-format", TEXT, "text or json"),
-    Option("debug", FLAG, "log every step with its time"),
+    Option("debug", FLAG, "log the runtime's steps and their time"),
     Option("systemd-cgroup", FLAG, "let systemd manage the cgroups"),
-    Option("rootless", TEXT, "true, false or auto"),
+    Option("rootless", TEXT, "true, false or auto: accepted; what the caller may do is found out by trying"),
     Option("version", FLAG, "print the version", "v"),
     Option("help", FLAG, "print this help", "h"),
 )

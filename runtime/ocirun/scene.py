@@ -1,5 +1,4 @@
-"""What the container's first process holds while it sets itself up: descriptors opened before anything hostile was
-near.
+"""What the container's first process holds while it sets itself up: opened before anything hostile was near.
 
 Every descriptor is close-on-exec; the program never sees one of them.
 """
@@ -22,10 +21,9 @@ class Scene:
     waiting:  the listening socket of a `create`, -1 for `run` and `exec`.
     state:    the container's state as hooks get it, without the pid.
     shared:   a mounted empty directory whose clones mask directories, -1 until first needed.
-    keep:     descriptors 3 .. 3+keep-1 are the program's.
     """
 
-    __slots__ = ("channel", "console", "cwd", "keep", "proc", "root", "shared", "state", "waiting")
+    __slots__ = ("channel", "console", "cwd", "proc", "root", "shared", "state", "waiting")
 
     def __init__(self, channel: Channel, proc: int) -> None:
         self.channel = channel
@@ -35,5 +33,4 @@ class Scene:
         self.console = -1
         self.waiting = -1
         self.shared = -1
-        self.keep = 0
         self.state = b""

@@ -1,9 +1,9 @@
 """The state directory: one folder a container, a small record in it, and the lock that serialises commands.
 
-    <root>/<id>/state.json    the record: all that start, state, kill and delete need; replaced by rename, never
-    rewritten <root>/<id>/config.json   the configuration as it was at create: later edits of the bundle do not reach
-    the container <root>/<id>/start         the socket on which a created container waits for `start` <root>/@cache/
-    compiled seccomp programs; ``@`` cannot occur in an id
+    <root>/<id>/state.json    the record: all that start, state, kill and delete need; replaced by rename(2)
+    <root>/<id>/config.json   the configuration as it was at create: later edits of the bundle do not count
+    <root>/<id>/start         the socket on which a created container waits for `start`
+    <root>/@cache/            compiled seccomp programs; ``@`` cannot occur in an id
 
 The folder itself is the lock (flock(2)) and the claim on the id (mkdir(2) is atomic). Readers take no lock: they see
 the record of before or after. A record names every host resource *before* it is made, so that `delete --force` can

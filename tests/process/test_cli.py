@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from process.box import one_sentence
+from support import facility
 from support.bundle import default_config, with_args, with_env, with_shell
 from support.command import Output, run_command
+from support.facility import need
 from support.host import HostSnapshot
 from support.runtime import wait_for
 
@@ -313,3 +315,15 @@ def test_a_full_standard_output_is_no_traceback(box: Box) -> None:
     done = shell_call(box, ">/dev/full", "state", box.ident)
     assert "Traceback" not in done.err
     wait_for(lambda: box.runtime.status(box.ident) == "created")
+
+
+def test_an_old_kernel_is_named(box: Box, tmp_path: Path) -> None:
+    """A system call that is not there (ENOSYS, injected) is an error that says which Linux is needed."""
+    need(facility.strace)
+    bundle = box.write(default_config("true"))
+    inject = ["-f", "-o", str(tmp_path / "trace"), "-e", "trace=fsopen", "-e", "inject=fsopen:error=ENOSYS"]
+    line = [str(box.runtime.path), "--root", str(box.runtime.root), "run", "--bundle", str(bundle), box.ident]
+    result = run_command(["strace", *inject, *line], tmp_path / "out")
+    assert result.code == 1
+    assert "fsopen: function not implemented" in result.err
+    assert "Linux 5.12" in result.err

@@ -20,7 +20,7 @@ from support.bundle import (
     without_namespace,
 )
 from support.command import wait_for
-from support.facility import need
+from support.facility import find_program, need, user_namespace
 from support.network import Pair, Space, addresses, interfaces, ip, veth
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_a_killed_create_is_undone_by_delete(box: Box, pair: Pair, space: Space)
         assert pair.here() is None
         process.kill()
     record = json.loads((box.runtime.root / box.ident / "state.json").read_text())
-    assert record["netDevices"][0]["now"] == "net0"
+    assert record["netDevices"][0]["at"]
     box.runtime.delete(box.ident, force=True).ok()
     assert_back(pair, False)
     assert set(interfaces(space.pid)) == {"lo"}
@@ -228,6 +228,30 @@ def test_the_network_namespace_has_to_be_another_one(box: Box, pair: Pair) -> No
     assert "/linux/netDevices: netDevices need a network namespace" in one_sentence(box.create(config).expect(1))
     config = config_with({pair.name: {}}, f"/proc/{os.getpid()}/ns/net")
     assert "is the runtime's own" in one_sentence(box.create(config).expect(1))
+    assert_back(pair, False)
+
+
+def test_root_of_a_user_namespace_cannot_take_the_hosts_devices(box: Box, pair: Pair) -> None:
+    need(user_namespace)
+    bundle = box.write(with_user_namespace(config_with({pair.name: {}}), 0, 1))
+    own = [find_program("unshare") or "unshare", "--user", "--map-root-user"]
+    argv = [*own, str(box.runtime.path), "--root", str(box.directory / "r"), "create", "-b", str(bundle), box.ident]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert f"/linux/netDevices/{pair.name}: look for the network device" in done.stderr
+    assert "setns: operation not permitted" in done.stderr
+    assert not (box.directory / "r" / box.ident).exists()
+    assert_back(pair, False)
+
+
+def test_without_the_capability_it_is_refused(box: Box, pair: Pair) -> None:
+    wrapper = box.directory / "plain"
+    drop = f"{find_program('setpriv')} --bounding-set=-net_admin --inh-caps=-net_admin"
+    wrapper.write_text(f'#!/bin/sh\nexec {drop} {box.runtime.path} "$@"\n')
+    wrapper.chmod(0o755)
+    box.runtime.path = wrapper
+    sentence = one_sentence(box.create(config_with({pair.name: {}})).expect(1))
+    assert sentence.endswith("needs CAP_NET_ADMIN and CAP_SYS_ADMIN on the host: operation not permitted")
     assert_back(pair, False)
 
 

@@ -7,15 +7,10 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export OCIRUN_LANE=vm PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 cut -d' ' -f1 /proc/uptime
 
-modprobe -a virtio_scsi sd_mod ext4 loop
+modprobe -a loop ext4
 image=/run/image
 mkdir $image
-tries=100
-until [ -b /dev/sda ] || [ $tries = 0 ]; do
-    tries=$((tries - 1))
-    sleep 0.1
-done
-mount -o ro /dev/sda $image
+mount -o loop,ro build/vm/image $image
 while read -r folder; do
     mount --bind "$image$folder" "$folder"
 done <build/vm/folders

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 
 from ocirun.errors import Failure, words
-from ocirun.kernel import netlink, raw
+from ocirun.kernel import netlink, process, raw
 from ocirun.steps import OutsideStep
 
 TYPE_CHECKING = False
@@ -105,10 +105,13 @@ def _check_name(name: str, pointer: str, template: bool) -> None:
 def look(step: OutsideStep, host: Host) -> None:
     """Find the interface and note what has to be kept. Nothing is changed."""
     device, joined = step.args
-    if joined is not None and os.fstat(joined.fd).st_ino == os.stat("self/ns/net", dir_fd=host.proc).st_ino:
-        raise Failure("the network namespace to move to is the runtime's own", where=step.pointer)
+    own = os.open("self/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=host.proc)
     here = netlink.Route()
     try:
+        if joined is not None and os.fstat(joined.fd).st_ino == os.fstat(own).st_ino:
+            raise Failure("the network namespace to move to is the runtime's own", where=step.pointer)
+        # Root of a user namespace could go to the container's network namespace and not come back: asked while here.
+        process.setns(own, process.CLONE_NEWNET)
         found = here.find(device.name)
         if found is None:
             raise raw.KernelError(_ENODEV, "RTM_GETLINK")
@@ -116,6 +119,7 @@ def look(step: OutsideStep, host: Host) -> None:
         kept = [_body(each) for each in here.addresses(found.index) if _travels(each)]
     finally:
         here.close()
+        os.close(own)
     # IPv6 lists the newest address first, IPv4 the oldest, and the first IPv4 address of a network is its primary one.
     old = [each for each in kept if each[0] != netlink.AF_INET6]
     new = [each for each in kept if each[0] == netlink.AF_INET6]
@@ -154,11 +158,11 @@ def move(step: OutsideStep, host: Host) -> None:
         arrived = there.find(note["travels"])
         if arrived is None:
             raise raw.KernelError(_ENODEV, "RTM_GETLINK", note["travels"])
+        note["at"] = arrived.index
+        host.save()  # before it is renamed: what the kernel makes of a template is not known before
         there.change(arrived.index, device.wanted)
         renamed = there.find(index=arrived.index)
-        note["now"] = renamed.name if renamed else device.wanted
-        host.save()
-        _settle(there, arrived.index, note, note["now"], True)
+        _settle(there, arrived.index, note, renamed.name if renamed else device.wanted, True)
     finally:
         there.close()
         here.close()
@@ -166,14 +170,14 @@ def move(step: OutsideStep, host: Host) -> None:
 
 
 def _note(device: Device, space: int, joined: OutsideStep | None) -> Record:
-    """What `undo` needs. now: its name in the container, "" until it has one; path: "" for a new namespace."""
+    """What `undo` needs. at: its index in the container, 0 until it is there; path: "" for a new namespace."""
     return {
         "name": device.name,
         "index": device.index,
         "up": device.up,
         "addresses": device.addresses,
         "travels": f"oci{os.getpid():x}.{device.index:x}"[: netlink.IFNAMSIZ - 1],
-        "now": "",
+        "at": 0,
         "path": joined.args[1] if joined is not None else "",
         "inode": os.fstat(space).st_ino,
     }
@@ -240,8 +244,9 @@ def _bring_back(note: Record, space: int, own: int) -> None:
             return
         there = netlink.Route.inside(space, own)
         try:
-            names = (note["travels"], note["now"]) if note["now"] else (note["travels"],)
-            found = next((one for one in map(there.find, names) if one is not None), None)
+            found = there.find(note["travels"])
+            if found is None and note["at"]:
+                found = there.find(index=note["at"])
             if found is None:
                 return
             there.change(found.index, note["name"], own)

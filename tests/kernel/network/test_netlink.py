@@ -103,22 +103,29 @@ def test_a_socket_stays_in_its_namespace(pair: Pair, space: Space) -> None:
         os.close(there)
 
 
-def note(pair: Pair, space: Space, travels: str, now: str = "") -> dict[str, object]:
+def note(pair: Pair, space: Space, travels: str) -> dict[str, object]:
     found = interfaces()[pair.name]
     route = Route()
     kept = [netdevices._body(each).hex() for each in route.addresses(found["ifindex"])]
     route.close()
     return {
-        "name": pair.name, "index": found["ifindex"], "up": True, "addresses": kept, "travels": travels, "now": now,
+        "name": pair.name, "index": found["ifindex"], "up": True, "addresses": kept, "travels": travels, "at": 0,
         "path": space.path, "inode": os.stat(space.path).st_ino,
     }  # fmt: skip
 
 
+def arrive(pair: Pair, space: Space, known: dict[str, object], name: str) -> None:
+    """The device is there, under `name`, and the record says so if that is not the name under which it travels."""
+    ip("link", "set", pair.name, "netns", str(space.pid), "name", name)
+    if name != known["travels"]:
+        known["at"] = interfaces(space.pid)[name]["ifindex"]
+
+
 @pytest.mark.parametrize("by_path", [False, True])
-@pytest.mark.parametrize("now", ["", "net0"])
-def test_undo_finds_the_device_on_its_way_and_arrived(pair: Pair, space: Space, now: str, by_path: bool) -> None:
-    known = note(pair, space, "oci1.1", now)
-    ip("link", "set", pair.name, "netns", str(space.pid), "name", now or "oci1.1")
+@pytest.mark.parametrize("renamed", [False, True])
+def test_undo_finds_the_device_on_its_way_and_arrived(pair: Pair, space: Space, renamed: bool, by_path: bool) -> None:
+    known = note(pair, space, "oci1.1")
+    arrive(pair, space, known, "net0" if renamed else "oci1.1")
     there = -1 if by_path else opened(space.path)
     for _ in range(2):
         assert netdevices.undo([known], there) == []
@@ -140,8 +147,8 @@ def test_undo_of_what_had_not_moved_changes_nothing(pair: Pair, space: Space) ->
 
 
 def test_undo_leaves_other_namespaces_alone(pair: Pair, space: Space) -> None:
-    known = note(pair, space, "oci1.1", "net0")
-    ip("link", "set", pair.name, "netns", str(space.pid), "name", "net0")
+    known = note(pair, space, "oci1.1")
+    arrive(pair, space, known, "net0")
     assert netdevices.undo([{**known, "inode": 1}], -1) == []
     assert netdevices.undo([{**known, "path": "/proc/0/ns/net"}], -1) == []
     assert netdevices.undo([{**known, "path": ""}], -1) == []
@@ -150,8 +157,8 @@ def test_undo_leaves_other_namespaces_alone(pair: Pair, space: Space) -> None:
 
 def test_undo_says_what_it_could_not_do(pair: Pair, space: Space) -> None:
     """Another interface has the name meanwhile."""
-    known = note(pair, space, "oci1.1", "net0")
-    ip("link", "set", pair.name, "netns", str(space.pid), "name", "net0")
+    known = note(pair, space, "oci1.1")
+    arrive(pair, space, known, "net0")
     ip("link", "add", pair.name, "type", "veth", "peer", "name", f"{pair.name}q")
     try:
         (problem,) = netdevices.undo([known], -1)
