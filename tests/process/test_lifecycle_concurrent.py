@@ -106,6 +106,13 @@ def test_exec_races_with_the_end(box: Box) -> None:
     before.assert_unchanged()
 
 
+def test_exec_after_delete_has_begun(box: Box) -> None:
+    """The moment of the race above at which the record is read already and the configuration is gone."""
+    box.start_sleeper()
+    (box.runtime.root / box.ident / "config.json").unlink()
+    assert "container not running" in one_sentence(box.exec("true").expect(255))
+
+
 def test_one_of_many_runs_wins(box: Box) -> None:
     box.write(with_shell(box.with_shared(default_config()), "echo >> /shared/ran; exec sleep 1000"))
     results = box.calls([["run", "--detach", "--bundle", str(box.bundle), box.ident]] * MANY)

@@ -64,6 +64,14 @@ def test_offsets(box: Box, userns: bool) -> None:
     assert os.readlink("/proc/self/ns/time_for_children") == mine
 
 
+def test_a_created_container_is_in_it_already(box: Box) -> None:
+    """Newer kernels would put the program there by execve(2), Linux 5.12 does not."""
+    box.create(with_offsets(default_config())).ok()
+    pid = box.runtime.state(box.ident)["pid"]
+    own, children = (os.readlink(f"/proc/{pid}/ns/{name}") for name in ("time", "time_for_children"))
+    assert own == children != os.readlink("/proc/self/ns/time")
+
+
 @pytest.mark.parametrize("userns", [False, True])
 def test_exec_reads_the_same_clocks(box: Box, userns: bool) -> None:
     if userns:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from process.box import one_sentence
-from support.bundle import default_config, with_args, with_cgroup, with_shell
+from support.bundle import default_config, with_args, with_cgroup, with_shell, without_namespace
 from support.runtime import wait_for
 from vm.groups import MIB, TOP, Group, group_of, numbers, read
 
@@ -94,18 +94,27 @@ def test_only_the_needed_controllers_are_enabled_on_the_way_down(box: Box) -> No
         assert [entry for entry in top.path.iterdir() if entry.is_dir()] == []
 
 
-def test_a_parent_with_processes_cannot_give_controllers(box: Box) -> None:
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"pids": {"limit": 9}}, "/linux/resources/pids/limit: pids.max needs the controller pids"),
+        ({"memory": {"limit": 64 * MIB}}, "/linux/resources/memory/limit: memory.max needs the controller memory"),
+    ],
+)
+def test_a_parent_with_processes_cannot_give_controllers(box: Box, resources: dict[str, Any], words: str) -> None:
+    """The kernel itself would enable pids, and make a threaded domain of the parent in which nothing can be born."""
     with Group(box.name("inhabited")) as parent:
         sleeper = subprocess.Popen(["sleep", "1000"])
         try:
             (parent.path / "cgroup.procs").write_text(str(sleeper.pid))
-            config = with_cgroup(default_config(), f"{parent.name}/box", {"pids": {"limit": 9}})
+            config = with_cgroup(default_config(), f"{parent.name}/box", resources)
             result = box.create(config).expect(1)
             sentence = one_sentence(result)
-            assert "/linux/resources/pids/limit: pids.max needs the controller pids" in sentence
+            assert words in sentence
             assert str(parent.path) in sentence
             assert "holds processes itself" in result.err
             assert not (parent.path / "box").exists()
+            assert (read(parent.path, "cgroup.type"), read(parent.path, "cgroup.subtree_control")) == ("domain", "")
         finally:
             sleeper.kill()
             sleeper.wait()
@@ -141,21 +150,21 @@ def test_a_limit_too_small_to_start_in_is_said(box: Box) -> None:
 
 def test_the_process_is_born_in_its_cgroup(box: Box) -> None:
     """The kernel charges from the first page on, and the runtime never writes cgroup.procs."""
-    bundle = box.write(with_cgroup(default_config("sleep", "1000"), f"/{box.ident}"))
+    config = with_cgroup(without_namespace(default_config("cat", "/proc/self/cgroup"), "cgroup"), f"/{box.ident}")
     trace = box.directory / "trace"
-    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "create", "--bundle", str(bundle), box.ident]
-    subprocess.run(
+    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "run", "-b", str(box.write(config)), box.ident]
+    done = subprocess.run(
         ["strace", "-f", "-qq", "-e", "trace=clone3,openat", "-o", str(trace), *argv],
         check=True,
         timeout=60,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    assert done.stdout == f"0::/{box.ident}\n"
     lines = trace.read_text().splitlines()
     assert any("clone3(" in line and "CLONE_INTO_CGROUP" in line for line in lines), "\n".join(lines)
     assert not any("cgroup.procs" in line and "O_WRONLY" in line for line in lines)
-    pid = box.runtime.state(box.ident)["pid"]
-    assert group_of(pid) == TOP / box.ident
 
 
 def test_memory_of_the_set_up_is_charged(box: Box) -> None:
@@ -170,7 +179,11 @@ def test_a_cgroup_that_was_there_is_used_and_kept(box: Box) -> None:
     with Group(box.name("old")) as old:
         assert box.shell("cat /proc/self/cgroup", with_cgroup(default_config(), old.name)) == "0::/\n"
         assert old.path.is_dir()
-        box.start_sleeper(with_cgroup(default_config(), old.name))
+        pid = box.start_sleeper(with_cgroup(default_config(), old.name, {"pids": {"limit": 9}}))
+        assert read(old.path, "cgroup.procs").split() == [str(pid)]
+        assert read(old.path, "pids.max") == "9"
+        box.exec("sleep 1000 & sleep 1000", "--detach").ok()
+        wait_for(lambda: len(read(old.path, "cgroup.procs").split()) >= 3)
         other = box.runtime.create(box.name("other"), box.bundle).expect(1)
         assert "not empty" in one_sentence(other)
 

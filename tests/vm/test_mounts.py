@@ -49,6 +49,8 @@ def mapping(container: int, host: int, size: int = 65536) -> list[dict[str, int]
 def test_a_mount_with_the_ids_of_the_container(box: Box, ext4: Path) -> None:
     """`idmap` without mappings: files of the host's root belong to the container's root, both ways."""
     (ext4 / "file").write_text("data")
+    for name in ("mapped", "plain"):
+        (box.rootfs / name).mkdir()
     config = with_user_namespace(default_config(), OWNER)
     with_bind(config, ext4, "/mapped", "bind", "idmap")
     with_bind(config, ext4, "/plain", "bind")
@@ -69,6 +71,7 @@ def test_a_mount_with_mappings_of_its_own(box: Box, ext4: Path) -> None:
 
 def test_a_filesystem_that_cannot_be_mapped_is_refused(box: Box, tmp_path: Path) -> None:
     with mounted(tmp_path / "tmpfs", "-t", "tmpfs", "none") as top:
+        (box.rootfs / "mapped").mkdir()
         config = with_bind(with_user_namespace(default_config(), OWNER), top, "/mapped", "bind", "idmap")
         sentence = one_sentence(box.run(config).expect(1))
         assert f"/mounts/{len(config['mounts']) - 1}: bind mount {top} on /mapped" in sentence

@@ -38,7 +38,7 @@ def _run(arguments: Arguments, general: Arguments) -> int:
     kernel.close_on_exec_from(3 + request.preserve_fds + request.listen_fds)
     entry = state.find(request.root, request.ident)
     _check_status(entry, arguments.flag("ignore-paused"))
-    config = jsontext.loads(entry.read("config.json").decode("utf-8", "surrogateescape"))
+    config = _config(entry)
     process = _process(arguments, config)
     console.check(process, "", request.detached, request.console_socket)
     facts = Facts()
@@ -64,6 +64,16 @@ def _check_status(entry: Entry, ignore_paused: bool) -> None:
     if status == state.PAUSED and not ignore_paused:
         hint = "resume it, or pass --ignore-paused"
         raise Failure("the container is paused and the process would not run", hint=hint)
+
+
+def _config(entry: Entry) -> dict[str, Any]:
+    """The configuration as it was at `create`; another command may have deleted the container since it was found."""
+    try:
+        text = entry.read("config.json").decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        raise Failure("container not running: it is being deleted") from None
+    config: dict[str, Any] = jsontext.loads(text)
+    return config
 
 
 def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,24 @@ def test_the_process_is_born_in_the_cgroup() -> None:
     in_private_cgroup2(body)
 
 
+@pytest.mark.parametrize("namespaces", [[], [{"type": "cgroup"}]])
+def test_a_process_enters_a_cgroup_that_was_there(namespaces: list[dict[str, str]]) -> None:
+    """It is not born there, see `members`: it has to go in by itself."""
+
+    def body() -> None:
+        group = ROOT / NAME[1:]
+        group.mkdir()
+        boxed = config()
+        boxed["linux"]["namespaces"] = namespaces
+        box = started(boxed)
+        assert box.host.cgroup_fd == -1
+        assert own_cgroup(box.host.pid) == NAME
+        assert box.undo() == []
+        group.rmdir()
+
+    in_private_cgroup2(body)
+
+
 def test_a_relative_path_lies_beside_the_runtime_s_own_cgroup() -> None:
     def body() -> None:
         (ROOT / NAME[1:] / "mine").mkdir(parents=True)

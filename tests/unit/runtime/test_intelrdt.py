@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocirun import destroy, join, state
 from ocirun.errors import Failure
+from ocirun.kernel.process import start_time
 from ocirun.linux import intelrdt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ocirun.facts import Facts
     from ocirun.plan import Plan
+    from ocirun.request import Request
 
 MOUNTS = rb"""
 21 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw
@@ -126,3 +131,29 @@ def test_a_schemata_file_as_a_table() -> None:
 )
 def test_values_that_mean_the_same(resource: str, wanted: str, found: str, step: int, equal: bool) -> None:
     assert intelrdt.same(resource, wanted, found, step) == equal
+
+
+@pytest.mark.parametrize(("phase", "left"), [(state.CREATING, []), (state.RUNNING, ["gold"])])
+def test_delete_takes_a_closid_back_only_after_a_create_that_was_killed(
+    tmp_path: Path, phase: str, left: list[str]
+) -> None:
+    entry = state.Entry("box", str(tmp_path), -1)
+    for name in ("gold", "mon"):
+        (tmp_path / name).mkdir()
+    groups = {"group": f"{tmp_path}/gold", "monitor": f"{tmp_path}/mon", "made": True, "named": True}
+    entry.record = {"id": "box", "phase": phase, "intelRdt": groups}
+    assert destroy.release(entry) == []
+    assert os.listdir(tmp_path) == left
+
+
+@pytest.mark.parametrize("classed", [False, True])
+def test_exec_enters_the_class_of_its_container(
+    config: dict[str, Any], facts: Facts, make_request: Callable[..., Request], classed: bool
+) -> None:
+    me = os.getpid()
+    entry = state.Entry("box", "/nowhere", -1)
+    entry.record = {"id": "box", "phase": state.RUNNING, "pid": me, "start": start_time(me), "cgroup": None}
+    if classed:
+        entry.record["intelRdt"] = {"group": "/r/gold", "monitor": "", "made": False, "named": True}
+    plan = join.compose(entry, config, config["process"], facts, make_request("exec", "true"), [])
+    assert ("intelrdt" in [step.room for step in plan.adopt]) == classed

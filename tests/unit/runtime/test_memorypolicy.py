@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocirun.errors import Failure
+from ocirun.kernel import raw, scheduling
 from ocirun.linux import memorypolicy
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def test_nodes_and_modes_that_do_not_go_together(policy: dict[str, Any], said: s
     with pytest.raises(Failure) as caught:
         memorypolicy.inside(policy)
     assert str(caught.value) == f"/linux/memoryPolicy/nodes: {said}"
+
+
+@pytest.mark.parametrize(("nodes", "told"), [("", 0), ("0", 65), ("63", 65), ("64", 129)])
+def test_the_kernel_is_told_of_one_bit_more(monkeypatch: pytest.MonkeyPatch, nodes: str, told: int) -> None:
+    """It takes one off (get_nodes() in mm/mempolicy.c), so that node 63 would be lost."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(raw, "call", lambda *words: calls.append(words))
+    scheduling.set_mempolicy(1, scheduling.list_mask(nodes, "memory node"))
+    assert calls[0][4] == told
 
 
 def test_in_the_cgroup_and_before_any_filter(composed: Callable[..., Plan], config: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocirun import destroy, state
 from ocirun.errors import Failure
 from ocirun.kernel import netlink
 from ocirun.kernel.raw import KernelError
@@ -178,3 +179,18 @@ def test_an_address_survives_the_record() -> None:
 def test_labels_follow_the_name(label: str, expected: str) -> None:
     found = netdevices._relabelled([(3, label.encode() + b"\0"), (1, b"abcd")], "eth0", "net1")
     assert found == [(3, expected.encode() + b"\0"), (1, b"abcd")]
+
+
+@pytest.mark.parametrize("phase", [state.CREATING, state.CREATED, state.RUNNING])
+def test_delete_brings_back_only_what_a_killed_create_has_moved(monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    asked: list[tuple[object, int]] = []
+
+    def undo(notes: object, space: int) -> list[str]:
+        asked.append((notes, space))
+        return ["said"]
+
+    monkeypatch.setattr(netdevices, "undo", undo)
+    entry = state.Entry("box", "/nowhere", -1)
+    entry.record = {"id": "box", "phase": phase, "netDevices": [{"name": "eth1"}]}
+    assert destroy.release(entry) == (["said"] if phase == state.CREATING else [])
+    assert asked == ([([{"name": "eth1"}], -1)] if phase == state.CREATING else [])

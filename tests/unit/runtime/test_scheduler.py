@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocirun.errors import Failure
-from ocirun.kernel import scheduling
+from ocirun.kernel import raw, scheduling
 from ocirun.linux import scheduler
 
 if TYPE_CHECKING:
@@ -94,6 +94,15 @@ def test_io_priorities(name: str, level: int, value: int) -> None:
     (step,) = scheduler.inside({"ioPriority": {"class": name, "priority": level}}, "", False)
     assert step.args == (value,)
     assert step.pointer == "/ioPriority"
+
+
+def test_the_priority_is_the_whole_process_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """config.md: "applied to the entire process group"; the process is the only one there, so nothing else shows it."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(raw, "call", lambda *words: calls.append(words))
+    (step,) = scheduler.inside({"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 3}}, "", False)
+    step.do(step, None)  # type: ignore[arg-type]
+    assert calls == [("ioprio_set", raw.IOPRIO_SET, 2, 0, 0x4003)]
 
 
 BOTH = {"scheduler": {"policy": "SCHED_IDLE"}, "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 1}}

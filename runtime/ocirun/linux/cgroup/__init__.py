@@ -32,7 +32,7 @@ _NO_RIGHT: Final = (1, 13, 30)
 
 
 class Doors:
-    """The descriptors by which the container's process enters its v1 cgroups; opened only when `wanted`."""
+    """The descriptors by which the container's process enters cgroups that it was not born in, when `wanted`."""
 
     __slots__ = ("fds", "wanted")
 
@@ -106,15 +106,16 @@ def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -
 def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideStep]:
     """The container's first step: enter the v1 cgroups, which it does without the kernel's global lock (see `v1`).
 
+    On cgroup2 there is nothing to enter for a process that was born there, but for a directory that was there before.
     Then the new cgroup namespace, if the config wants one: its root is the cgroup that the process is in at that
     moment, so the clone cannot make it.
     """
     found: Hierarchies = prepared[0].args[0]
     doors: Doors = prepared[0].args[3]
-    doors.wanted = bool(found.v1)
+    doors.wanted = found.mode != "none"
     named = (config.get("linux") or {}).get("namespaces") or ()
     fresh = any(entry["type"] == "cgroup" and not entry.get("path") for entry in named)
-    return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)] if found.v1 or fresh else []
+    return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)] if doors.wanted or fresh else []
 
 
 def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:

@@ -78,7 +78,12 @@ def _enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> No
 
 
 def _enable_one(parent: str, name: str, setting: Setting) -> None:
+    """The kernel would enable a threaded controller (cpu, cpuset, pids) beside the parent's own processes, and with it
+    turn all of the parent's children into cgroups that take no process.
+    """
     try:
+        if os.access(f"{parent}/cgroup.type", os.F_OK) and groupfs.processes(parent):
+            raise OSError(groupfs.EBUSY, "")
         groupfs.write(f"{parent}/cgroup.subtree_control", b"+" + name.encode())
     except OSError as problem:
         doing = f"{setting.file} needs the controller {name}: enable it below {parent}"
