@@ -1,6 +1,6 @@
 #!/bin/sh
-# enter.sh ROOT SCRIPT: runs SCRIPT by sh in ROOT, as the root of a machine of its own mounts. Call it in a private mount
-# namespace. ROOT is made a mount, since pivot_root(2) inside wants one.
+# enter.sh ROOT SCRIPT: runs SCRIPT by sh with ROOT as the root of its mount namespace, as on a machine of its own. Call it
+# in a private mount namespace. It pivots, since the kernel makes no user namespace for a process that chroot(2) confines.
 set -eu
 root=$1
 script=$2
@@ -10,5 +10,10 @@ mount -t proc proc proc
 mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs tmpfs run
-exec chroot "$root" /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    ${FRESH_CERTIFICATES:+PIP_CERT="$FRESH_CERTIFICATES" SSL_CERT_FILE="$FRESH_CERTIFICATES"} sh -c "$script"
+mkdir run/old
+pivot_root . run/old
+exec chroot . /bin/sh -c '
+    umount -l /run/old
+    exec /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+        ${FRESH_CERTIFICATES:+PIP_CERT="$FRESH_CERTIFICATES" SSL_CERT_FILE="$FRESH_CERTIFICATES"} sh -c "$1"
+' sh "$script"
