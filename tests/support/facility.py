@@ -86,8 +86,10 @@ def cgroup_v2() -> str:
 
 @functools.cache
 def cgroup_v2_private() -> str:
-    """cgroup2 can be mounted on /sys/fs/cgroup in a private mount namespace."""
+    """cgroup2 can be mounted on /sys/fs/cgroup in a private mount namespace, or is there anyway."""
     script = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && test -e /sys/fs/cgroup/cgroup.controllers"
+    if not cgroup_v2():
+        return root()
     return root() or _tried("unshare", "-m", "--propagation", "private", "sh", "-c", script)
 
 
