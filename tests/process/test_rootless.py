@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from process.box import Box, one_sentence
+from process.plain import PLAIN, config_of, plain_box, plain_user_namespace
 from support import facility
-from support.bundle import Config, default_config, with_shell
+from support.bundle import default_config
 from support.facility import need
-from support.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
-
-PLAIN = 1234
-"""A uid that has no entry in /etc/passwd, /etc/subuid or anywhere."""
-
-
-def as_plain_user(*words: str) -> list[str]:
-    program = facility.find_program("setpriv")
-    return [program or "setpriv", f"--reuid={PLAIN}", f"--regid={PLAIN}", "--clear-groups", *words]
-
-
-def plain_user_namespace() -> str:
-    """A plain user may make a user namespace here."""
-    return facility._tried(*as_plain_user("unshare", "--user", "--map-root-user", "true"))
 
 
 @pytest.fixture
 def box(tmp_path: Path, program: Path) -> Iterator[Box]:
     """A box outside pytest's folders, which only root may enter; everything in it is the plain user's."""
     need(facility.root, facility.busybox, plain_user_namespace)
-    with tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
-        folder = Path(name)
-        wrapper = folder / "ocirun"
-        wrapper.write_text(f'#!/bin/sh\nexec {" ".join(as_plain_user(str(program)))} "$@"\n')
-        wrapper.chmod(0o755)
-        with Runtime(wrapper, folder / "root", folder / "calls") as runtime:
-            box = Box(runtime, folder)
-            assert box.rootfs.exists()
-            for where, directories, files in os.walk(folder):
-                for entry in (".", *directories, *files):
-                    os.chown(Path(where) / entry, PLAIN, PLAIN, follow_symlinks=False)
-            runtime.call("spec", "--rootless", "--bundle", str(box.bundle)).ok()
-            yield box
-
-
-def config_of(box: Box, script: str) -> Config:
-    config: Config = json.loads((box.bundle / "config.json").read_text())
-    config["process"]["terminal"] = False
-    return with_shell(config, script)
+    with plain_box(program) as box:
+        yield box
 
 
 def test_run(box: Box) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from process.box import Box, namespaces_of, one_sentence
-from process.test_rootless import PLAIN, as_plain_user, plain_user_namespace
+from process.plain import plain_box, plain_user_namespace
 from support import facility
 from support.bundle import Config, default_config, with_bind, with_namespace, with_user_namespace
 from support.facility import need, requires
-from support.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,19 +139,8 @@ def test_offsets_out_of_range_are_refused(box: Box) -> None:
 def plain(program: Path) -> Iterator[Box]:
     """A box that a plain user runs."""
     need(facility.root, facility.busybox, plain_user_namespace)
-    with tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
-        folder = Path(name)
-        wrapper = folder / "ocirun"
-        wrapper.write_text(f'#!/bin/sh\nexec {" ".join(as_plain_user(str(program)))} "$@"\n')
-        wrapper.chmod(0o755)
-        with Runtime(wrapper, folder / "root", folder / "calls") as runtime:
-            box = Box(runtime, folder)
-            assert box.rootfs.exists()
-            for where, directories, files in os.walk(folder):
-                for entry in (".", *directories, *files):
-                    os.chown(Path(where) / entry, PLAIN, PLAIN, follow_symlinks=False)
-            runtime.call("spec", "--rootless", "--bundle", str(box.bundle)).ok()
-            yield box
+    with plain_box(program) as box:
+        yield box
 
 
 def test_a_plain_user_sets_clocks(plain: Box) -> None:

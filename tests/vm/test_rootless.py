@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from process.box import Box, one_sentence
-from support.bundle import Config, with_shell
-from support.facility import find_program
-from support.runtime import Runtime
+from process.plain import PLAIN, config_of, plain_box
 from vm.groups import MIB, TOP, Group, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PLAIN = 1234
-"""A uid that has no entry in /etc/passwd, /etc/subuid or anywhere."""
-
-
-@contextmanager
-def plain_box(program: Path, enter: str = "") -> Iterator[Box]:
-    """A box whose runtime is called by the plain user, from the cgroup at `enter`."""
-    with tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
-        folder = Path(name)
-        wrapper = folder / "ocirun"
-        drop = f"{find_program('setpriv')} --reuid={PLAIN} --regid={PLAIN} --clear-groups"
-        move = f"echo $$ > {enter}/cgroup.procs && " if enter else ""
-        wrapper.write_text(f'#!/bin/sh\n{move}exec {drop} {program} "$@"\n')
-        wrapper.chmod(0o755)
-        with Runtime(wrapper, folder / "root", folder / "calls") as runtime:
-            box = Box(runtime, folder)
-            assert box.rootfs.exists()
-            for where, directories, files in os.walk(folder):
-                for entry in (".", *directories, *files):
-                    os.chown(Path(where) / entry, PLAIN, PLAIN, follow_symlinks=False)
-            runtime.call("spec", "--rootless", "--bundle", str(box.bundle)).ok()
-            yield box
-
-
-def config_of(box: Box, script: str) -> Config:
-    config: Config = json.loads((box.bundle / "config.json").read_text())
-    config["process"]["terminal"] = False
-    return with_shell(config, script)
+    from pathlib import Path
 
 
 def give(path: Path) -> None:
