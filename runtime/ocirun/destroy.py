@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import select
 
-from ocirun import hooks, log, state
+from ocirun import log, state
 from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw, signals
@@ -91,6 +91,8 @@ def poststop(entry: Entry) -> None:
     configured = (entry.record.get("hooks") or {}).get("poststop") or []
     if not configured:
         return
+    from ocirun import hooks
+
     document = jsontext.dumps(entry.oci(state.STOPPED)).encode("utf-8", "surrogateescape")
     for at, hook in enumerate(configured):
         try:

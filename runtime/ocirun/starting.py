@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun import destroy, hooks, state, sync
+from ocirun import state, sync
 from ocirun.errors import Failure
 from ocirun.sync import Channel, Gone
 from ocirun_spec import jsontext
@@ -55,6 +55,8 @@ def start(entry: Entry, channel: Channel) -> None:
     try:
         execute(channel, entry, entry.record["pid"], state.CREATED)
     except Failure:
+        from ocirun import destroy
+
         destroy.kill_and_wait(entry)  # it waits to be told to go on: without its listener the program must not run
         raise
     entry.record["phase"] = state.RUNNING
@@ -66,6 +68,8 @@ def poststart(entry: Entry) -> None:
     configured = (entry.record.get("hooks") or {}).get("poststart") or []
     if not configured:
         return
+    from ocirun import destroy, hooks
+
     document = jsontext.dumps(entry.oci(state.RUNNING)).encode("utf-8", "surrogateescape")
     try:
         hooks.run_all(configured, "/hooks/poststart", document)

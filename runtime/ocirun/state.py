@@ -146,16 +146,19 @@ class Entry:
         return f"/proc/self/fd/{self.fd}/start"
 
     def status(self) -> str:
-        """The container's status now, from the record, the process and the start socket."""
+        """The container's status now, from the record, the process, the start socket and the freezer."""
+        found = self.life()
+        return PAUSED if found == RUNNING and self._frozen() else found
+
+    def life(self) -> str:
+        """`status`, but `running` for a paused container too: the freezer costs imports, and `kill` need not know."""
         record = self.record
         if record["phase"] == CREATING:
             creator, began = record.get("creator", (0, 0))
             return CREATING if creator and process.start_time(creator) == began else STOPPED
         if not self.alive():
             return STOPPED
-        if record["phase"] == CREATED and self._waits():
-            return CREATED
-        return PAUSED if self._frozen() else RUNNING
+        return CREATED if record["phase"] == CREATED and self._waits() else RUNNING
 
     def alive(self) -> bool:
         """Whether the recorded process is still that process: a reused pid has another start time."""
@@ -223,24 +226,28 @@ def claim(root: str, ident: str) -> Entry:
     return entry
 
 
-def find(root: str, ident: str) -> Entry:
-    """The container's folder with its record loaded; refuses an unknown one."""
+def _open(root: str, ident: str) -> Entry:
+    """The container's folder; refuses an unknown one."""
     check_id(ident)
     path = f"{root}/{ident}"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except FileNotFoundError:
         raise UnknownContainer(path) from None
     except OSError as problem:
         raise failure("open the state directory", problem, where=path) from None
-    entry = Entry(ident, path, fd)
+
+
+def find(root: str, ident: str) -> Entry:
+    """The container's folder with its record loaded."""
+    entry = _open(root, ident)
     entry.load()
     return entry
 
 
 def hold(root: str, ident: str) -> Entry:
-    """`find`, with the lock, so that the record stays what it is."""
-    entry = find(root, ident)
+    """The same with the lock, so that the record stays what it is."""
+    entry = _open(root, ident)
     entry.lock()
     entry.load()
     return entry

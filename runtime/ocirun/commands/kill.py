@@ -31,7 +31,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
 
         cgroup.kill_all(entry.record["cgroup"], number)
         return 0
-    status = entry.status()
+    status = entry.life()
     if status == state.STOPPED and arguments.flag("all"):
         return 0
     if status in (state.STOPPED, state.CREATING):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _socket
 
-from ocirun import cli, destroy, starting, state
+from ocirun import cli, starting, state
 from ocirun.errors import Failure
 from ocirun.sync import Channel, StepFailed
 
@@ -28,6 +28,8 @@ def run(arguments: Arguments, general: Arguments) -> int:
     except StepFailed as problem:
         failed = _explain(entry, problem)
         if failed.where.startswith("/hooks/"):
+            from ocirun import destroy
+
             destroy.kill_and_wait(entry)
             destroy.delete(entry)
         raise failed from None

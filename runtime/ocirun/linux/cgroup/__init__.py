@@ -147,11 +147,11 @@ def create(step: OutsideStep, host: Host) -> None:
             raise
         _go_without(host, problem)
         return
-    from ocirun.linux.cgroup import members
+    from ocirun.linux.cgroup import entering
 
-    host.cgroup_fd = members.open_for_clone(host.record["cgroup"])
+    host.cgroup_fd = entering.open_for_clone(host.record["cgroup"])
     if doors.wanted:
-        doors.fds = members.open_doors(host.record["cgroup"])
+        doors.fds = entering.open_doors(host.record["cgroup"])
 
 
 def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
@@ -266,25 +266,25 @@ def kill_all(record: Record, signal: int) -> None:
 
 def join(record: Record, pid: int, *subs: str) -> None:
     """Move a process in; `subs` are ``[CONTROLLER[,CONTROLLER]:]PATH`` below the container's cgroups."""
-    from ocirun.linux.cgroup import members
+    from ocirun.linux.cgroup import entering
 
-    members.join(record, pid, *subs)
+    entering.join(record, pid, *subs)
 
 
 def open_doors(record: Record, *subs: str) -> Doors:
     """For `exec`: what `enter` needs, in place of `join`."""
-    from ocirun.linux.cgroup import members
+    from ocirun.linux.cgroup import entering
 
     doors = Doors()
-    doors.fds = members.open_doors(record, *subs)
+    doors.fds = entering.open_doors(record, *subs)
     return doors
 
 
 def open_for_clone(record: Record, *subs: str) -> int:
     """A descriptor for CLONE_INTO_CGROUP, or -1 where there is no cgroup2."""
-    from ocirun.linux.cgroup import members
+    from ocirun.linux.cgroup import entering
 
-    return members.open_for_clone(record, *subs)
+    return entering.open_for_clone(record, *subs)
 
 
 def freeze(record: Record) -> None:

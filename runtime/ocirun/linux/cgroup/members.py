@@ -1,4 +1,4 @@
-"""The processes of a container's cgroups: who they are, killing them, and putting another one in."""
+"""The processes of a container's cgroups: who they are, and killing them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from ocirun.errors import Failure, failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
-from ocirun.linux.cgroup import freezer, groupfs, v1, v2
+from ocirun.linux.cgroup import freezer, groupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,75 +124,3 @@ def _await_end(held: list[int], deadline: float) -> bool:
     if not held:
         select.select([], [], [], _STEP_SECONDS)  # they are listed and have no pidfd: about to be gone
     return True
-
-
-def _checked(subs: tuple[str, ...]) -> tuple[str, ...]:
-    for sub in subs:
-        if ".." in sub.rpartition(":")[2].split("/"):
-            raise Failure(f"the path {sub} contains ..", where="--cgroup")
-    return tuple(sub for sub in subs if sub)
-
-
-def join(record: Record, pid: int, *subs: str) -> None:
-    """Move a process into the container's cgroups; `subs` are ``[CONTROLLER[,CONTROLLER]:]PATH`` below them."""
-    unified = record["paths"].get("unified")
-    if record["driver"] == "v2":
-        goals = [v2.entrance(record, _checked(subs))]
-    else:
-        goals = list(dict.fromkeys(v1.destinations(record, _checked(subs)).values()))
-    for path in goals:
-        if (path == unified or record["driver"] == "v2") and pid in groupfs.processes(path):
-            continue  # born there
-        try:
-            groupfs.write(f"{path}/cgroup.procs", b"%d" % pid)
-        except OSError as problem:
-            raise failure(f"move process {pid} into the cgroup {path}", problem) from None
-
-
-def _unified(record: Record, checked: tuple[str, ...]) -> str:
-    """The directory of the cgroup2 to enter, empty without one."""
-    if record["driver"] == "v2":
-        return v2.entrance(record, checked)
-    return v1.destinations(record, checked).get("unified", "")
-
-
-def _can_be_born_in(record: Record, path: str) -> bool:
-    """Whether CLONE_INTO_CGROUP is safe: only for a directory that this container made.
-
-    A kernel that counts the writes to cgroup.kill kills a process cloned into a cgroup that has ever seen one (met on
-    Linux 6.18); a directory that was there before may have.
-    """
-    return path in record["made"]
-
-
-def open_doors(record: Record, *subs: str) -> list[int]:
-    """Descriptors by which a process with one thread moves itself: ``tasks`` of v1, and where it is not born, of v2."""
-    checked = _checked(subs)
-    files = []
-    if record["driver"] == "v1":
-        goals = v1.destinations(record, checked)
-        files = [f"{path}/tasks" for path in dict.fromkeys(path for name, path in goals.items() if name != "unified")]
-    unified = _unified(record, checked)
-    if unified and not _can_be_born_in(record, unified):
-        files.append(f"{unified}/cgroup.procs")
-    doors: list[int] = []
-    for file in files:
-        try:
-            doors.append(os.open(file, os.O_WRONLY | os.O_CLOEXEC))
-        except OSError as problem:
-            for fd in doors:
-                os.close(fd)
-            raise failure(f"open {file}", problem, where="--cgroup" if checked else "") from None
-    return doors
-
-
-def open_for_clone(record: Record, *subs: str) -> int:
-    """A descriptor for CLONE_INTO_CGROUP, or -1 without a cgroup2 and where a door is used instead."""
-    checked = _checked(subs)
-    path = _unified(record, checked)
-    if not path or not _can_be_born_in(record, path):
-        return -1
-    try:
-        return groupfs.open_group(path)
-    except OSError as problem:
-        raise failure(f"open the cgroup {path}", problem, where="--cgroup" if checked else "") from None
