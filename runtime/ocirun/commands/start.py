@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the program runs and the poststart hooks are done."""
     entry = state.hold(cli.state_root(general), arguments.positionals[0])
-    status = entry.status()
-    if status != state.CREATED:
-        raise Failure(f"cannot start a container that is {status}")
+    link = _connect(entry)
+    if link is None:
+        raise Failure(f"cannot start a container that is {entry.status()}")
     if not entry.record["program"]:
         raise Failure("the configuration has no process", where="/process")
-    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-    link.connect(entry.socket_address())
     try:
         starting.start(entry, Channel(link))
     except StepFailed as problem:
@@ -35,6 +33,18 @@ def run(arguments: Arguments, general: Arguments) -> int:
         raise failed from None
     starting.poststart(entry)
     return 0
+
+
+def _connect(entry: state.Entry) -> _socket.socket | None:
+    """To the waiting process; None when none waits, which is what tells `created` from the other states."""
+    if entry.record["phase"] != state.CREATED or not entry.alive():
+        return None
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    try:
+        link.connect(entry.socket_address())
+    except (ConnectionRefusedError, FileNotFoundError):
+        return None
+    return link
 
 
 def _explain(entry: state.Entry, problem: StepFailed) -> Failure:
