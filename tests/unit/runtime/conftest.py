@@ -91,7 +91,7 @@ def engine_configs() -> dict[str, str]:
     """The texts of configs that real engines wrote, by file name."""
     folder = SHARED / "engine-configs"
     if not folder.is_dir():
-        pytest.skip(f"not this lane: {folder} is not there (OCIRUN_SHARED can name another place)")
+        pytest.skip(f"{folder} is not there (OCIRUN_SHARED can name another place)")
     found = {path.name: path.read_text() for path in sorted(folder.glob("*.json"))}
     assert found
     assert all(isinstance(json.loads(text), dict) for text in found.values())
