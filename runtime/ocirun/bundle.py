@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
+from ocirun import log
 from ocirun.errors import Failure, failure
-from ocirun_spec import accept, jsontext, rules
+from ocirun_spec import accept, jsontext, rules, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,10 +77,29 @@ def load(directory: str) -> Bundle:
     """Read and check the config.json of a bundle's directory."""
     path = os.path.abspath(directory or ".")
     text, config = read_json(f"{path}/config.json", "the configuration")
-    pointer = accept.accept(config)
+    strange: list[object] = []
+    pointer = accept.accept(config, strange)
     if pointer is not None:
         raise _explained(f"{path}/config.json", text, pointer)
     problems = rules.check(config)
     if problems:
         raise _explained(f"{path}/config.json", text, problems[0][0])
+    if strange:
+        warn_unknown(f"{path}/config.json", text, config)
+    if version.is_newer(config["ociVersion"]):
+        log.warning(
+            f"/ociVersion: the configuration is made for version {config['ociVersion']} of the specification, "
+            f"newer than {version.OCI_VERSION_MAX}: what that has added is not applied"
+        )
     return Bundle(path, text, config)
+
+
+def warn_unknown(path: str, text: str, value: object, base: str = "") -> None:
+    """Say which properties nobody looks at (config.md, Extensibility); `value` stands at `base` of a config."""
+    from ocirun import cold
+
+    cold.enable()
+    from ocirun_spec import cautions
+
+    for problem in cautions.unknown(text, path, value, base):
+        log.warning(f"{problem.pointer}: {problem.message}" + (f"; {problem.hint}" if problem.hint else ""))

@@ -2,8 +2,8 @@
 
 Rules: nothing is written down here that another module knows. Whether a property is implemented says its row in
 `ocirun_spec.properties`, which the tests hold against the planners; names come from the tables in which planners look
-them up. Two things depend on the host, since a claim that fails when it is used is worth nothing: the capabilities end
-where the kernel's end, and of seccomp is claimed what the installed libseccomp compiles and the kernel takes.
+them up. The kernel decides on one member only, seccomp.supportedFlags, as features-linux.md has it. libseccomp counts as a
+part of the program: its version is among the annotations, and of seccomp is claimed what it compiles.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Any, Final
 
 from ocirun import VERSION
 from ocirun.kernel import raw
-from ocirun.linux import capabilities, seccomp
+from ocirun.linux import seccomp
 from ocirun.linux.seccomp import names
 from ocirun.linux.seccomp.compile import load_library
 from ocirun_spec import mount_options, version
 from ocirun_spec.names import CAPABILITIES, NAMESPACES
 from ocirun_spec.properties import CONFIG, by_pointer
 
-HONOURED: Final[tuple[str, ...]] = ()
+HONOURED: Final[tuple[str, ...]] = (
+    "org.opencontainers.image.stopSignal",
+    "run.oci.keep_original_groups",
+    "run.oci.pidfd_receiver",
+)
 """Annotations of config.json that change what the program does; one that ends with a dot stands for all below it."""
 
 _ROWS: Final = by_pointer(CONFIG)
@@ -95,9 +99,8 @@ def _linux(library: Any) -> dict[str, Any]:
 
 
 def known_capabilities() -> list[str]:
-    """By number, without those that this kernel does not have."""
-    last = capabilities.last_capability()
-    return [name for name, number in sorted(CAPABILITIES.items(), key=lambda pair: pair[1]) if number <= last]
+    """By number, whatever this kernel has (features.md)."""
+    return sorted(CAPABILITIES, key=CAPABILITIES.__getitem__)
 
 
 def _seccomp(library: Any) -> dict[str, Any]:

@@ -70,8 +70,12 @@ def failure(doing: str, problem: OSError, *, where: str = "", hint: str = "") ->
     return Failure(doing, where=where, call=getattr(problem, "call", ""), errno=problem.errno or 0, hint=hint)
 
 
-class NotSupportedYet(Failure):
-    """A property or option that this release does not implement: refused aloud, never ignored."""
+class NotSupported(Failure):
+    """A property that does nothing on Linux or in this release: refused aloud, never ignored."""
+
+
+class NotSupportedYet(NotSupported):
+    """A property or option that this release does not implement."""
 
     def __init__(self, what: str, *, where: str = "") -> None:
         super().__init__(f"not supported yet: {what}", where=where)

@@ -296,6 +296,12 @@ def gone(host: Host) -> Failure:
     """The container's process died without a word: killed, most likely by the memory limit."""
     _pid, status = os.waitpid(host.pid, 0)
     code = os.waitstatus_to_exitcode(status)
+    if code == -signals.SIGKILL and host.record["cgroup"] and host.record["pid"] in (0, host.pid):
+        from ocirun.linux import cgroup
+
+        found = cgroup.memory_death(host.record["cgroup"], host.plan.outside)
+        if found:
+            return found
     how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
     hint = "a memory limit that is too low kills it: see linux.resources.memory" if code == -9 else ""
     return Failure(f"the container's first process was {how} while it set itself up", hint=hint)

@@ -7,7 +7,7 @@ these lists, an error names the step in them, and the tests read them without ro
 
 from __future__ import annotations
 
-from ocirun.errors import Failure, NotSupportedYet
+from ocirun.errors import Failure, NotSupported
 from ocirun.kernel import process as kernel
 from ocirun.linux import (
     capabilities,
@@ -54,8 +54,7 @@ if TYPE_CHECKING:
         def join_all(self) -> None: ...  # noqa: D102
 
 
-_NOT_YET = (("linux", "mountLabel"),)
-"""Properties that this release refuses: (object, member)."""
+_OTHER_PLATFORMS = ("windows", "solaris", "vm", "zos", "freebsd")
 
 
 class Plan:
@@ -94,6 +93,7 @@ class ProcessPlan:
         request: Request,
         userns: bool,
     ) -> None:
+        _refuse_windows(process, pointer)
         profile = (config.get("linux") or {}).get("seccomp")
         filtered = bool(profile)
         late = filtered and not process.get("noNewPrivileges")
@@ -108,7 +108,7 @@ class ProcessPlan:
             *_memory_and_domain(config),  # before any filter, which may forbid the calls
             *prioritized,  # in the cgroup, which decides on real-time policies; while CAP_SYS_NICE is there
             bounding,  # while CAP_SETPCAP is there
-            *credentials.plan(process, pointer, may_setgroups),  # while CAP_SETUID and CAP_SETGID are there
+            *credentials.plan(process, pointer, may_setgroups, credentials.keeps_groups(config)),  # while CAP_SETUID and CAP_SETGID are there
             grant,  # after the user changed: setresuid(2) clears the effective set
             *lifecycle.no_new_privileges(process, pointer),  # before any filter, which depends on it
             *program.inside(what, pointer),  # with the program's own rights
@@ -133,16 +133,13 @@ class ProcessPlan:
 def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     """The plan of a `create` or `run`."""
     config = bundle.config
-    _refuse_unsupported(config)
+    _refuse_other_platforms(config)
     process = config.get("process")
     spaces = namespaces.Namespaces(config)
     plan = Plan(spaces)
     userns = spaces.private(kernel.CLONE_NEWUSER)
     root = rootfs.prepare(config, bundle.path, facts)
-    shared = rootfs.stays_shared(config)
-    copied, mounted, views = mounts.plan(
-        config, bundle.path, facts, shared, lambda record: cgroup_mounts.describe(facts, config, record)
-    )
+    copied, views, mounted, covers = _mounts(config, bundle.path, facts)
     borrowed, made = _devices(config, facts, userns)
     terminal = console.prepare(request.console_socket)
     settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
@@ -178,7 +175,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *made,  # /dev is one of the mounts
             *(console.inside(process, "/process", terminal, True) if process else []),  # its devpts too
             *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
-            *masks.inside(config),  # after all mounts, so that none lies on top
+            *covers,  # after all mounts, so that none lies on top
             *lifecycle.before_pivot(config.get("hooks") or {}),  # the environment is made, the host's tree visible
             *rootfs.finish(config),
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
@@ -222,6 +219,18 @@ def _seldom(
         looked, moved = netdevices.plan(config, private, spaces.opened.get(kernel.CLONE_NEWNET), facts)
         after = [*after, *moved]
     return looked, made, after
+
+
+def _mounts(
+    config: dict[str, Any], bundle: str, facts: Facts
+) -> tuple[list[OutsideStep], list[OutsideStep], list[InsideStep], list[InsideStep]]:
+    """What the parent copies, what it describes when the cgroups are there, what is mounted, what is covered after."""
+    label = lsm.mount_label(config)
+    shared = rootfs.stays_shared(config)
+    copied, mounted, views = mounts.plan(
+        config, bundle, facts, shared, lambda record: cgroup_mounts.describe(facts, config, record), label
+    )
+    return copied, views, mounted, masks.inside(config, label)
 
 
 def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
@@ -288,10 +297,18 @@ def _without_mounts(config: dict[str, Any], root: OutsideStep, request: Request)
     ]
 
 
-def _refuse_unsupported(config: dict[str, Any]) -> None:
-    for part, member in _NOT_YET:
-        if (config.get(part) or {}).get(member):
-            raise NotSupportedYet(f"{part}.{member}", where=f"/{part}/{member}")
+def _refuse_other_platforms(config: dict[str, Any]) -> None:
+    """config.md lets a configuration have these only for the platform that they name."""
+    for name in _OTHER_PLATFORMS:
+        if config.get(name):
+            raise NotSupported(f"the configuration is made for {name}, not for Linux", where=f"/{name}")
+
+
+def _refuse_windows(process: dict[str, Any], pointer: str) -> None:
+    if process.get("commandLine"):
+        raise NotSupported("a command line is for Windows only; Linux has args", where=f"{pointer}/commandLine")
+    if (process.get("user") or {}).get("username"):
+        raise NotSupported("a user's name is for Windows only; Linux has uid and gid", where=f"{pointer}/user/username")
 
 
 def _refuse_mounts(config: dict[str, Any]) -> None:

@@ -5,31 +5,34 @@ A result is None for yes, or the JSON pointer of the first offending value; that
 should be, and "" when the document itself is not an object. `True` is not an integer here and neither is 1.0.
 """
 # fmt: off
-# ruff: noqa: C901, E501
+# ruff: noqa: ARG001, C901, E501
 
 from __future__ import annotations
 
 
-def accept(config: object) -> str | None:
-    """The first offending place of a config.json's value, or None."""
-    return _config(config)
+def accept(config: object, strange: list[object] | None = None) -> str | None:
+    """The first offending place of a config.json's value, or None; `strange` gets the objects with unknown members."""
+    return _config(config, [] if strange is None else strange)
 
 
-def accept_process(process: object) -> str | None:
-    """The first offending place of a process object on its own, or None."""
-    return _process(process)
+def accept_process(process: object, strange: list[object] | None = None) -> str | None:
+    """The first offending place of a process object on its own, or None; `strange` as in `accept`."""
+    return _process(process, [] if strange is None else strange)
 
 
 def accept_resources(resources: object) -> str | None:
     """The first offending place of a /linux/resources object on its own, as `update` reads it, or None."""
-    return _config_linux_resources(resources)
+    return _config_linux_resources(resources, [])
 
 
 def _key(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
-def _process_console_size(o: object) -> str | None:
+_PROCESS_CONSOLE_SIZE = frozenset(["height", "width"])
+
+
+def _process_console_size(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "height" not in o:
@@ -42,10 +45,15 @@ def _process_console_size(o: object) -> str | None:
     v = o["width"]
     if v.__class__ is not int or not 0 <= v <= 18446744073709551615:
         return "/width"
+    if not o.keys() <= _PROCESS_CONSOLE_SIZE:
+        s.append(o)
     return None
 
 
-def _process_user(o: object) -> str | None:
+_PROCESS_USER = frozenset(["additionalGids", "gid", "uid", "umask", "username"])
+
+
+def _process_user(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "uid" in o:
@@ -71,10 +79,15 @@ def _process_user(o: object) -> str | None:
         v = o["username"]
         if v.__class__ is not str:
             return "/username"
+    if not o.keys() <= _PROCESS_USER:
+        s.append(o)
     return None
 
 
-def _process_capabilities(o: object) -> str | None:
+_PROCESS_CAPABILITIES = frozenset(["ambient", "bounding", "effective", "inheritable", "permitted"])
+
+
+def _process_capabilities(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "bounding" in o:
@@ -112,10 +125,15 @@ def _process_capabilities(o: object) -> str | None:
         for x in v:
             if x.__class__ is not str:
                 return f"/ambient/{[y.__class__ is str for y in v].index(False)}"
+    if not o.keys() <= _PROCESS_CAPABILITIES:
+        s.append(o)
     return None
 
 
-def _process_rlimits_item(o: object) -> str | None:
+_PROCESS_RLIMITS_ITEM = frozenset(["hard", "soft", "type"])
+
+
+def _process_rlimits_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "type" not in o:
@@ -133,10 +151,15 @@ def _process_rlimits_item(o: object) -> str | None:
     v = o["hard"]
     if v.__class__ is not int or not 0 <= v <= 18446744073709551615:
         return "/hard"
+    if not o.keys() <= _PROCESS_RLIMITS_ITEM:
+        s.append(o)
     return None
 
 
-def _process_scheduler(o: object) -> str | None:
+_PROCESS_SCHEDULER = frozenset(["deadline", "flags", "nice", "period", "policy", "priority", "runtime"])
+
+
+def _process_scheduler(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "policy" not in o:
@@ -171,10 +194,15 @@ def _process_scheduler(o: object) -> str | None:
         v = o["period"]
         if v.__class__ is not int or not 0 <= v <= 18446744073709551615:
             return "/period"
+    if not o.keys() <= _PROCESS_SCHEDULER:
+        s.append(o)
     return None
 
 
-def _process_io_priority(o: object) -> str | None:
+_PROCESS_IO_PRIORITY = frozenset(["class", "priority"])
+
+
+def _process_io_priority(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "class" not in o:
@@ -186,10 +214,15 @@ def _process_io_priority(o: object) -> str | None:
         v = o["priority"]
         if v.__class__ is not int or not 0 <= v <= 7:
             return "/priority"
+    if not o.keys() <= _PROCESS_IO_PRIORITY:
+        s.append(o)
     return None
 
 
-def _process_exec_cpuaffinity(o: object) -> str | None:
+_PROCESS_EXEC_CPUAFFINITY = frozenset(["final", "initial"])
+
+
+def _process_exec_cpuaffinity(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "initial" in o:
@@ -200,10 +233,15 @@ def _process_exec_cpuaffinity(o: object) -> str | None:
         v = o["final"]
         if v.__class__ is not str or v.strip("0123456789, -"):
             return "/final"
+    if not o.keys() <= _PROCESS_EXEC_CPUAFFINITY:
+        s.append(o)
     return None
 
 
-def _process(o: object) -> str | None:
+_PROCESS = frozenset(["apparmorProfile", "args", "capabilities", "commandLine", "consoleSize", "cwd", "env", "execCPUAffinity", "ioPriority", "noNewPrivileges", "oomScoreAdj", "rlimits", "scheduler", "selinuxLabel", "terminal", "user"])
+
+
+def _process(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "cwd" not in o:
@@ -235,12 +273,12 @@ def _process(o: object) -> str | None:
             return "/terminal"
     if "consoleSize" in o:
         v = o["consoleSize"]
-        e = _process_console_size(v)
+        e = _process_console_size(v, s)
         if e is not None:
             return "/consoleSize" + e
     if "user" in o:
         v = o["user"]
-        e = _process_user(v)
+        e = _process_user(v, s)
         if e is not None:
             return "/user" + e
     if "noNewPrivileges" in o:
@@ -249,7 +287,7 @@ def _process(o: object) -> str | None:
             return "/noNewPrivileges"
     if "capabilities" in o:
         v = o["capabilities"]
-        e = _process_capabilities(v)
+        e = _process_capabilities(v, s)
         if e is not None:
             return "/capabilities" + e
     if "rlimits" in o:
@@ -257,7 +295,7 @@ def _process(o: object) -> str | None:
         if not isinstance(v, list):
             return "/rlimits"
         for i, x in enumerate(v):
-            e = _process_rlimits_item(x)
+            e = _process_rlimits_item(x, s)
             if e is not None:
                 return f"/rlimits/{i}" + e
     if "oomScoreAdj" in o:
@@ -274,23 +312,28 @@ def _process(o: object) -> str | None:
             return "/selinuxLabel"
     if "scheduler" in o:
         v = o["scheduler"]
-        e = _process_scheduler(v)
+        e = _process_scheduler(v, s)
         if e is not None:
             return "/scheduler" + e
     if "ioPriority" in o:
         v = o["ioPriority"]
-        e = _process_io_priority(v)
+        e = _process_io_priority(v, s)
         if e is not None:
             return "/ioPriority" + e
     if "execCPUAffinity" in o:
         v = o["execCPUAffinity"]
-        e = _process_exec_cpuaffinity(v)
+        e = _process_exec_cpuaffinity(v, s)
         if e is not None:
             return "/execCPUAffinity" + e
+    if not o.keys() <= _PROCESS:
+        s.append(o)
     return None
 
 
-def _config_root(o: object) -> str | None:
+_CONFIG_ROOT = frozenset(["path", "readonly"])
+
+
+def _config_root(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "path" not in o:
@@ -302,10 +345,12 @@ def _config_root(o: object) -> str | None:
         v = o["readonly"]
         if v.__class__ is not bool:
             return "/readonly"
+    if not o.keys() <= _CONFIG_ROOT:
+        s.append(o)
     return None
 
 
-def _config_annotations(o: object) -> str | None:
+def _config_annotations(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     for k, v in o.items():
@@ -314,7 +359,10 @@ def _config_annotations(o: object) -> str | None:
     return None
 
 
-def _config_mounts_item_uid_mappings_item(o: object) -> str | None:
+_CONFIG_MOUNTS_ITEM_UID_MAPPINGS_ITEM = frozenset(["containerID", "hostID", "size"])
+
+
+def _config_mounts_item_uid_mappings_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "containerID" not in o:
@@ -332,10 +380,15 @@ def _config_mounts_item_uid_mappings_item(o: object) -> str | None:
     v = o["size"]
     if v.__class__ is not int or not 0 <= v <= 4294967295:
         return "/size"
+    if not o.keys() <= _CONFIG_MOUNTS_ITEM_UID_MAPPINGS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_mounts_item(o: object) -> str | None:
+_CONFIG_MOUNTS_ITEM = frozenset(["destination", "gidMappings", "options", "source", "type", "uidMappings"])
+
+
+def _config_mounts_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "destination" not in o:
@@ -363,7 +416,7 @@ def _config_mounts_item(o: object) -> str | None:
         if not isinstance(v, list):
             return "/uidMappings"
         for i, x in enumerate(v):
-            e = _config_mounts_item_uid_mappings_item(x)
+            e = _config_mounts_item_uid_mappings_item(x, s)
             if e is not None:
                 return f"/uidMappings/{i}" + e
     if "gidMappings" in o:
@@ -371,13 +424,18 @@ def _config_mounts_item(o: object) -> str | None:
         if not isinstance(v, list):
             return "/gidMappings"
         for i, x in enumerate(v):
-            e = _config_mounts_item_uid_mappings_item(x)
+            e = _config_mounts_item_uid_mappings_item(x, s)
             if e is not None:
                 return f"/gidMappings/{i}" + e
+    if not o.keys() <= _CONFIG_MOUNTS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_hooks_prestart_item(o: object) -> str | None:
+_CONFIG_HOOKS_PRESTART_ITEM = frozenset(["args", "env", "path", "timeout"])
+
+
+def _config_hooks_prestart_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "path" not in o:
@@ -403,10 +461,15 @@ def _config_hooks_prestart_item(o: object) -> str | None:
         v = o["timeout"]
         if v.__class__ is not int or not 1 <= v <= 9223372036854775807:
             return "/timeout"
+    if not o.keys() <= _CONFIG_HOOKS_PRESTART_ITEM:
+        s.append(o)
     return None
 
 
-def _config_hooks(o: object) -> str | None:
+_CONFIG_HOOKS = frozenset(["createContainer", "createRuntime", "poststart", "poststop", "prestart", "startContainer"])
+
+
+def _config_hooks(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "prestart" in o:
@@ -414,7 +477,7 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/prestart"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/prestart/{i}" + e
     if "createRuntime" in o:
@@ -422,7 +485,7 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/createRuntime"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/createRuntime/{i}" + e
     if "createContainer" in o:
@@ -430,7 +493,7 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/createContainer"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/createContainer/{i}" + e
     if "startContainer" in o:
@@ -438,7 +501,7 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/startContainer"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/startContainer/{i}" + e
     if "poststart" in o:
@@ -446,7 +509,7 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/poststart"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/poststart/{i}" + e
     if "poststop" in o:
@@ -454,13 +517,18 @@ def _config_hooks(o: object) -> str | None:
         if not isinstance(v, list):
             return "/poststop"
         for i, x in enumerate(v):
-            e = _config_hooks_prestart_item(x)
+            e = _config_hooks_prestart_item(x, s)
             if e is not None:
                 return f"/poststop/{i}" + e
+    if not o.keys() <= _CONFIG_HOOKS:
+        s.append(o)
     return None
 
 
-def _config_linux_namespaces_item(o: object) -> str | None:
+_CONFIG_LINUX_NAMESPACES_ITEM = frozenset(["path", "type"])
+
+
+def _config_linux_namespaces_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "type" not in o:
@@ -472,10 +540,15 @@ def _config_linux_namespaces_item(o: object) -> str | None:
         v = o["path"]
         if v.__class__ is not str:
             return "/path"
+    if not o.keys() <= _CONFIG_LINUX_NAMESPACES_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_time_offsets_item(o: object) -> str | None:
+_CONFIG_LINUX_TIME_OFFSETS_ITEM = frozenset(["nanosecs", "secs"])
+
+
+def _config_linux_time_offsets_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "secs" in o:
@@ -486,20 +559,25 @@ def _config_linux_time_offsets_item(o: object) -> str | None:
         v = o["nanosecs"]
         if v.__class__ is not int or not 0 <= v <= 999999999:
             return "/nanosecs"
+    if not o.keys() <= _CONFIG_LINUX_TIME_OFFSETS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_time_offsets(o: object) -> str | None:
+def _config_linux_time_offsets(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     for k, v in o.items():
-        e = _config_linux_time_offsets_item(v)
+        e = _config_linux_time_offsets_item(v, s)
         if e is not None:
             return _key(k) + e
     return None
 
 
-def _config_linux_devices_item(o: object) -> str | None:
+_CONFIG_LINUX_DEVICES_ITEM = frozenset(["fileMode", "gid", "major", "minor", "path", "type", "uid"])
+
+
+def _config_linux_devices_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "type" not in o:
@@ -532,30 +610,40 @@ def _config_linux_devices_item(o: object) -> str | None:
         v = o["gid"]
         if v.__class__ is not int or not 0 <= v <= 4294967295:
             return "/gid"
+    if not o.keys() <= _CONFIG_LINUX_DEVICES_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_net_devices_item(o: object) -> str | None:
+_CONFIG_LINUX_NET_DEVICES_ITEM = frozenset(["name"])
+
+
+def _config_linux_net_devices_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "name" in o:
         v = o["name"]
         if v.__class__ is not str:
             return "/name"
+    if not o.keys() <= _CONFIG_LINUX_NET_DEVICES_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_net_devices(o: object) -> str | None:
+def _config_linux_net_devices(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     for k, v in o.items():
-        e = _config_linux_net_devices_item(v)
+        e = _config_linux_net_devices_item(v, s)
         if e is not None:
             return _key(k) + e
     return None
 
 
-def _config_linux_intel_rdt(o: object) -> str | None:
+_CONFIG_LINUX_INTEL_RDT = frozenset(["closID", "enableMonitoring", "l3CacheSchema", "memBwSchema", "schemata"])
+
+
+def _config_linux_intel_rdt(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "closID" in o:
@@ -581,10 +669,15 @@ def _config_linux_intel_rdt(o: object) -> str | None:
         v = o["enableMonitoring"]
         if v.__class__ is not bool:
             return "/enableMonitoring"
+    if not o.keys() <= _CONFIG_LINUX_INTEL_RDT:
+        s.append(o)
     return None
 
 
-def _config_linux_memory_policy(o: object) -> str | None:
+_CONFIG_LINUX_MEMORY_POLICY = frozenset(["flags", "mode", "nodes"])
+
+
+def _config_linux_memory_policy(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "mode" not in o:
@@ -603,10 +696,15 @@ def _config_linux_memory_policy(o: object) -> str | None:
         for i, x in enumerate(v):
             if x.__class__ is not str or x not in {"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"}:
                 return f"/flags/{i}"
+    if not o.keys() <= _CONFIG_LINUX_MEMORY_POLICY:
+        s.append(o)
     return None
 
 
-def _config_linux_personality(o: object) -> str | None:
+_CONFIG_LINUX_PERSONALITY = frozenset(["domain", "flags"])
+
+
+def _config_linux_personality(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "domain" not in o:
@@ -621,10 +719,15 @@ def _config_linux_personality(o: object) -> str | None:
         for x in v:
             if x.__class__ is not str:
                 return f"/flags/{[y.__class__ is str for y in v].index(False)}"
+    if not o.keys() <= _CONFIG_LINUX_PERSONALITY:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_devices_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_DEVICES_ITEM = frozenset(["access", "allow", "major", "minor", "type"])
+
+
+def _config_linux_resources_devices_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "allow" not in o:
@@ -648,10 +751,15 @@ def _config_linux_resources_devices_item(o: object) -> str | None:
         v = o["access"]
         if v.__class__ is not str or v.strip("rwm"):
             return "/access"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_DEVICES_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_memory(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_MEMORY = frozenset(["checkBeforeUpdate", "disableOOMKiller", "kernel", "kernelTCP", "limit", "reservation", "swap", "swappiness", "useHierarchy"])
+
+
+def _config_linux_resources_memory(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "limit" in o:
@@ -690,10 +798,15 @@ def _config_linux_resources_memory(o: object) -> str | None:
         v = o["checkBeforeUpdate"]
         if v.__class__ is not bool:
             return "/checkBeforeUpdate"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_MEMORY:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_cpu(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_CPU = frozenset(["burst", "cpus", "idle", "mems", "period", "quota", "realtimePeriod", "realtimeRuntime", "shares"])
+
+
+def _config_linux_resources_cpu(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "shares" in o:
@@ -732,20 +845,30 @@ def _config_linux_resources_cpu(o: object) -> str | None:
         v = o["idle"]
         if v.__class__ is not int or not -9223372036854775808 <= v <= 9223372036854775807:
             return "/idle"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_CPU:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_pids(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_PIDS = frozenset(["limit"])
+
+
+def _config_linux_resources_pids(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "limit" in o:
         v = o["limit"]
         if v.__class__ is not int or not -9223372036854775808 <= v <= 9223372036854775807:
             return "/limit"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_PIDS:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_block_io_weight_device_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_BLOCK_IO_WEIGHT_DEVICE_ITEM = frozenset(["leafWeight", "major", "minor", "weight"])
+
+
+def _config_linux_resources_block_io_weight_device_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "major" not in o:
@@ -766,10 +889,15 @@ def _config_linux_resources_block_io_weight_device_item(o: object) -> str | None
         v = o["leafWeight"]
         if v.__class__ is not int or not 0 <= v <= 65535:
             return "/leafWeight"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_BLOCK_IO_WEIGHT_DEVICE_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_block_io_throttle_read_bps_device_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_BPS_DEVICE_ITEM = frozenset(["major", "minor", "rate"])
+
+
+def _config_linux_resources_block_io_throttle_read_bps_device_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "major" not in o:
@@ -787,10 +915,15 @@ def _config_linux_resources_block_io_throttle_read_bps_device_item(o: object) ->
     v = o["rate"]
     if v.__class__ is not int or not 0 <= v <= 18446744073709551615:
         return "/rate"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_BPS_DEVICE_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_block_io(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_BLOCK_IO = frozenset(["leafWeight", "throttleReadBpsDevice", "throttleReadIOPSDevice", "throttleWriteBpsDevice", "throttleWriteIOPSDevice", "weight", "weightDevice"])
+
+
+def _config_linux_resources_block_io(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "weight" in o:
@@ -806,7 +939,7 @@ def _config_linux_resources_block_io(o: object) -> str | None:
         if not isinstance(v, list):
             return "/weightDevice"
         for i, x in enumerate(v):
-            e = _config_linux_resources_block_io_weight_device_item(x)
+            e = _config_linux_resources_block_io_weight_device_item(x, s)
             if e is not None:
                 return f"/weightDevice/{i}" + e
     if "throttleReadBpsDevice" in o:
@@ -814,7 +947,7 @@ def _config_linux_resources_block_io(o: object) -> str | None:
         if not isinstance(v, list):
             return "/throttleReadBpsDevice"
         for i, x in enumerate(v):
-            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x)
+            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x, s)
             if e is not None:
                 return f"/throttleReadBpsDevice/{i}" + e
     if "throttleWriteBpsDevice" in o:
@@ -822,7 +955,7 @@ def _config_linux_resources_block_io(o: object) -> str | None:
         if not isinstance(v, list):
             return "/throttleWriteBpsDevice"
         for i, x in enumerate(v):
-            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x)
+            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x, s)
             if e is not None:
                 return f"/throttleWriteBpsDevice/{i}" + e
     if "throttleReadIOPSDevice" in o:
@@ -830,7 +963,7 @@ def _config_linux_resources_block_io(o: object) -> str | None:
         if not isinstance(v, list):
             return "/throttleReadIOPSDevice"
         for i, x in enumerate(v):
-            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x)
+            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x, s)
             if e is not None:
                 return f"/throttleReadIOPSDevice/{i}" + e
     if "throttleWriteIOPSDevice" in o:
@@ -838,13 +971,18 @@ def _config_linux_resources_block_io(o: object) -> str | None:
         if not isinstance(v, list):
             return "/throttleWriteIOPSDevice"
         for i, x in enumerate(v):
-            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x)
+            e = _config_linux_resources_block_io_throttle_read_bps_device_item(x, s)
             if e is not None:
                 return f"/throttleWriteIOPSDevice/{i}" + e
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_BLOCK_IO:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_hugepage_limits_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_HUGEPAGE_LIMITS_ITEM = frozenset(["limit", "pageSize"])
+
+
+def _config_linux_resources_hugepage_limits_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "pageSize" not in o:
@@ -857,10 +995,15 @@ def _config_linux_resources_hugepage_limits_item(o: object) -> str | None:
     v = o["limit"]
     if v.__class__ is not int or not 0 <= v <= 18446744073709551615:
         return "/limit"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_HUGEPAGE_LIMITS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_network_priorities_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_NETWORK_PRIORITIES_ITEM = frozenset(["name", "priority"])
+
+
+def _config_linux_resources_network_priorities_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "name" not in o:
@@ -873,10 +1016,15 @@ def _config_linux_resources_network_priorities_item(o: object) -> str | None:
     v = o["priority"]
     if v.__class__ is not int or not 0 <= v <= 4294967295:
         return "/priority"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_NETWORK_PRIORITIES_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_network(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_NETWORK = frozenset(["classID", "priorities"])
+
+
+def _config_linux_resources_network(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "classID" in o:
@@ -888,13 +1036,18 @@ def _config_linux_resources_network(o: object) -> str | None:
         if not isinstance(v, list):
             return "/priorities"
         for i, x in enumerate(v):
-            e = _config_linux_resources_network_priorities_item(x)
+            e = _config_linux_resources_network_priorities_item(x, s)
             if e is not None:
                 return f"/priorities/{i}" + e
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_NETWORK:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_rdma_item(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES_RDMA_ITEM = frozenset(["hcaHandles", "hcaObjects"])
+
+
+def _config_linux_resources_rdma_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "hcaHandles" in o:
@@ -905,20 +1058,25 @@ def _config_linux_resources_rdma_item(o: object) -> str | None:
         v = o["hcaObjects"]
         if v.__class__ is not int or not 0 <= v <= 4294967295:
             return "/hcaObjects"
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES_RDMA_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_resources_rdma(o: object) -> str | None:
+def _config_linux_resources_rdma(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     for k, v in o.items():
-        e = _config_linux_resources_rdma_item(v)
+        e = _config_linux_resources_rdma_item(v, s)
         if e is not None:
             return _key(k) + e
     return None
 
 
-def _config_linux_resources(o: object) -> str | None:
+_CONFIG_LINUX_RESOURCES = frozenset(["blockIO", "cpu", "devices", "hugepageLimits", "memory", "network", "pids", "rdma", "unified"])
+
+
+def _config_linux_resources(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "devices" in o:
@@ -926,32 +1084,32 @@ def _config_linux_resources(o: object) -> str | None:
         if not isinstance(v, list):
             return "/devices"
         for i, x in enumerate(v):
-            e = _config_linux_resources_devices_item(x)
+            e = _config_linux_resources_devices_item(x, s)
             if e is not None:
                 return f"/devices/{i}" + e
     if "memory" in o:
         v = o["memory"]
-        e = _config_linux_resources_memory(v)
+        e = _config_linux_resources_memory(v, s)
         if e is not None:
             return "/memory" + e
     if "cpu" in o:
         v = o["cpu"]
-        e = _config_linux_resources_cpu(v)
+        e = _config_linux_resources_cpu(v, s)
         if e is not None:
             return "/cpu" + e
     if "pids" in o:
         v = o["pids"]
-        e = _config_linux_resources_pids(v)
+        e = _config_linux_resources_pids(v, s)
         if e is not None:
             return "/pids" + e
     if "unified" in o:
         v = o["unified"]
-        e = _config_annotations(v)
+        e = _config_annotations(v, s)
         if e is not None:
             return "/unified" + e
     if "blockIO" in o:
         v = o["blockIO"]
-        e = _config_linux_resources_block_io(v)
+        e = _config_linux_resources_block_io(v, s)
         if e is not None:
             return "/blockIO" + e
     if "hugepageLimits" in o:
@@ -959,23 +1117,28 @@ def _config_linux_resources(o: object) -> str | None:
         if not isinstance(v, list):
             return "/hugepageLimits"
         for i, x in enumerate(v):
-            e = _config_linux_resources_hugepage_limits_item(x)
+            e = _config_linux_resources_hugepage_limits_item(x, s)
             if e is not None:
                 return f"/hugepageLimits/{i}" + e
     if "network" in o:
         v = o["network"]
-        e = _config_linux_resources_network(v)
+        e = _config_linux_resources_network(v, s)
         if e is not None:
             return "/network" + e
     if "rdma" in o:
         v = o["rdma"]
-        e = _config_linux_resources_rdma(v)
+        e = _config_linux_resources_rdma(v, s)
         if e is not None:
             return "/rdma" + e
+    if not o.keys() <= _CONFIG_LINUX_RESOURCES:
+        s.append(o)
     return None
 
 
-def _config_linux_seccomp_syscalls_item_args_item(o: object) -> str | None:
+_CONFIG_LINUX_SECCOMP_SYSCALLS_ITEM_ARGS_ITEM = frozenset(["index", "op", "value", "valueTwo"])
+
+
+def _config_linux_seccomp_syscalls_item_args_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "index" not in o:
@@ -997,10 +1160,15 @@ def _config_linux_seccomp_syscalls_item_args_item(o: object) -> str | None:
     v = o["op"]
     if v.__class__ is not str or v not in {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"}:
         return "/op"
+    if not o.keys() <= _CONFIG_LINUX_SECCOMP_SYSCALLS_ITEM_ARGS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_seccomp_syscalls_item(o: object) -> str | None:
+_CONFIG_LINUX_SECCOMP_SYSCALLS_ITEM = frozenset(["action", "args", "errnoRet", "names"])
+
+
+def _config_linux_seccomp_syscalls_item(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "names" not in o:
@@ -1025,13 +1193,18 @@ def _config_linux_seccomp_syscalls_item(o: object) -> str | None:
         if not isinstance(v, list):
             return "/args"
         for i, x in enumerate(v):
-            e = _config_linux_seccomp_syscalls_item_args_item(x)
+            e = _config_linux_seccomp_syscalls_item_args_item(x, s)
             if e is not None:
                 return f"/args/{i}" + e
+    if not o.keys() <= _CONFIG_LINUX_SECCOMP_SYSCALLS_ITEM:
+        s.append(o)
     return None
 
 
-def _config_linux_seccomp(o: object) -> str | None:
+_CONFIG_LINUX_SECCOMP = frozenset(["architectures", "defaultAction", "defaultErrnoRet", "flags", "listenerMetadata", "listenerPath", "syscalls"])
+
+
+def _config_linux_seccomp(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "defaultAction" not in o:
@@ -1070,13 +1243,18 @@ def _config_linux_seccomp(o: object) -> str | None:
         if not isinstance(v, list):
             return "/syscalls"
         for i, x in enumerate(v):
-            e = _config_linux_seccomp_syscalls_item(x)
+            e = _config_linux_seccomp_syscalls_item(x, s)
             if e is not None:
                 return f"/syscalls/{i}" + e
+    if not o.keys() <= _CONFIG_LINUX_SECCOMP:
+        s.append(o)
     return None
 
 
-def _config_linux(o: object) -> str | None:
+_CONFIG_LINUX = frozenset(["cgroupsPath", "devices", "gidMappings", "intelRdt", "maskedPaths", "memoryPolicy", "mountLabel", "namespaces", "netDevices", "personality", "readonlyPaths", "resources", "rootfsPropagation", "seccomp", "sysctl", "timeOffsets", "uidMappings"])
+
+
+def _config_linux(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "namespaces" in o:
@@ -1084,7 +1262,7 @@ def _config_linux(o: object) -> str | None:
         if not isinstance(v, list):
             return "/namespaces"
         for i, x in enumerate(v):
-            e = _config_linux_namespaces_item(x)
+            e = _config_linux_namespaces_item(x, s)
             if e is not None:
                 return f"/namespaces/{i}" + e
     if "uidMappings" in o:
@@ -1092,7 +1270,7 @@ def _config_linux(o: object) -> str | None:
         if not isinstance(v, list):
             return "/uidMappings"
         for i, x in enumerate(v):
-            e = _config_mounts_item_uid_mappings_item(x)
+            e = _config_mounts_item_uid_mappings_item(x, s)
             if e is not None:
                 return f"/uidMappings/{i}" + e
     if "gidMappings" in o:
@@ -1100,12 +1278,12 @@ def _config_linux(o: object) -> str | None:
         if not isinstance(v, list):
             return "/gidMappings"
         for i, x in enumerate(v):
-            e = _config_mounts_item_uid_mappings_item(x)
+            e = _config_mounts_item_uid_mappings_item(x, s)
             if e is not None:
                 return f"/gidMappings/{i}" + e
     if "timeOffsets" in o:
         v = o["timeOffsets"]
-        e = _config_linux_time_offsets(v)
+        e = _config_linux_time_offsets(v, s)
         if e is not None:
             return "/timeOffsets" + e
     if "devices" in o:
@@ -1113,12 +1291,12 @@ def _config_linux(o: object) -> str | None:
         if not isinstance(v, list):
             return "/devices"
         for i, x in enumerate(v):
-            e = _config_linux_devices_item(x)
+            e = _config_linux_devices_item(x, s)
             if e is not None:
                 return f"/devices/{i}" + e
     if "sysctl" in o:
         v = o["sysctl"]
-        e = _config_annotations(v)
+        e = _config_annotations(v, s)
         if e is not None:
             return "/sysctl" + e
     if "rootfsPropagation" in o:
@@ -1145,22 +1323,22 @@ def _config_linux(o: object) -> str | None:
             return "/mountLabel"
     if "netDevices" in o:
         v = o["netDevices"]
-        e = _config_linux_net_devices(v)
+        e = _config_linux_net_devices(v, s)
         if e is not None:
             return "/netDevices" + e
     if "intelRdt" in o:
         v = o["intelRdt"]
-        e = _config_linux_intel_rdt(v)
+        e = _config_linux_intel_rdt(v, s)
         if e is not None:
             return "/intelRdt" + e
     if "memoryPolicy" in o:
         v = o["memoryPolicy"]
-        e = _config_linux_memory_policy(v)
+        e = _config_linux_memory_policy(v, s)
         if e is not None:
             return "/memoryPolicy" + e
     if "personality" in o:
         v = o["personality"]
-        e = _config_linux_personality(v)
+        e = _config_linux_personality(v, s)
         if e is not None:
             return "/personality" + e
     if "cgroupsPath" in o:
@@ -1169,18 +1347,23 @@ def _config_linux(o: object) -> str | None:
             return "/cgroupsPath"
     if "resources" in o:
         v = o["resources"]
-        e = _config_linux_resources(v)
+        e = _config_linux_resources(v, s)
         if e is not None:
             return "/resources" + e
     if "seccomp" in o:
         v = o["seccomp"]
-        e = _config_linux_seccomp(v)
+        e = _config_linux_seccomp(v, s)
         if e is not None:
             return "/seccomp" + e
+    if not o.keys() <= _CONFIG_LINUX:
+        s.append(o)
     return None
 
 
-def _config(o: object) -> str | None:
+_CONFIG = frozenset(["annotations", "domainname", "freebsd", "hooks", "hostname", "linux", "mounts", "ociVersion", "process", "root", "solaris", "vm", "windows", "zos"])
+
+
+def _config(o: object, s: list[object]) -> str | None:
     if not isinstance(o, dict):
         return ""
     if "ociVersion" not in o:
@@ -1190,7 +1373,7 @@ def _config(o: object) -> str | None:
         return "/ociVersion"
     if "root" in o:
         v = o["root"]
-        e = _config_root(v)
+        e = _config_root(v, s)
         if e is not None:
             return "/root" + e
     if "hostname" in o:
@@ -1203,12 +1386,12 @@ def _config(o: object) -> str | None:
             return "/domainname"
     if "annotations" in o:
         v = o["annotations"]
-        e = _config_annotations(v)
+        e = _config_annotations(v, s)
         if e is not None:
             return "/annotations" + e
     if "process" in o:
         v = o["process"]
-        e = _process(v)
+        e = _process(v, s)
         if e is not None:
             return "/process" + e
     if "mounts" in o:
@@ -1216,12 +1399,12 @@ def _config(o: object) -> str | None:
         if not isinstance(v, list):
             return "/mounts"
         for i, x in enumerate(v):
-            e = _config_mounts_item(x)
+            e = _config_mounts_item(x, s)
             if e is not None:
                 return f"/mounts/{i}" + e
     if "hooks" in o:
         v = o["hooks"]
-        e = _config_hooks(v)
+        e = _config_hooks(v, s)
         if e is not None:
             return "/hooks" + e
     if "windows" in o:
@@ -1246,7 +1429,9 @@ def _config(o: object) -> str | None:
             return "/freebsd"
     if "linux" in o:
         v = o["linux"]
-        e = _config_linux(v)
+        e = _config_linux(v, s)
         if e is not None:
             return "/linux" + e
+    if not o.keys() <= _CONFIG:
+        s.append(o)
     return None

@@ -25,29 +25,32 @@ A result is None for yes, or the JSON pointer of the first offending value; that
 should be, and "" when the document itself is not an object. `True` is not an integer here and neither is 1.0.
 """
 # fmt: off
-# ruff: noqa: C901, E501
+# ruff: noqa: ARG001, C901, E501
 
 from __future__ import annotations
 
 
-def accept(config: object) -> str | None:
-    """The first offending place of a config.json's value, or None."""
-    return _config(config)
+def accept(config: object, strange: list[object] | None = None) -> str | None:
+    """The first offending place of a config.json's value, or None; `strange` gets the objects with unknown members."""
+    return _config(config, [] if strange is None else strange)
 
 
-def accept_process(process: object) -> str | None:
-    """The first offending place of a process object on its own, or None."""
-    return _process(process)
+def accept_process(process: object, strange: list[object] | None = None) -> str | None:
+    """The first offending place of a process object on its own, or None; `strange` as in `accept`."""
+    return _process(process, [] if strange is None else strange)
 
 
 def accept_resources(resources: object) -> str | None:
     """The first offending place of a /linux/resources object on its own, as `update` reads it, or None."""
-    return _config_linux_resources(resources)
+    return _config_linux_resources(resources, [])
 
 
 def _key(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 '''
+
+_MEMBERS = "@MEMBERS@"
+"""Stands in a function's body for the set of an object's members, which is called like the function."""
 
 
 class _Writer:
@@ -63,7 +66,10 @@ class _Writer:
         known = self._names.get(body)
         if known is None:
             known = self._names[body] = name
-            self.functions.append(f"def {name}(o: object) -> str | None:\n{body}")
+            members = f"{name.upper()} = frozenset({sorted(node.members)!r})".replace("'", '"')
+            head = f"{members}\n\n\n" if node.members else ""
+            text = body.replace(_MEMBERS, name.upper())
+            self.functions.append(f"{head}def {name}(o: object, s: list[object]) -> str | None:\n{text}")
         return known
 
     def _object(self, name: str, node: Node) -> str:
@@ -76,6 +82,8 @@ class _Writer:
         if node.item is not None:
             lines.append("for k, v in o.items():")
             lines += _indent(self.value(name + "_item", node.item, "v", "_key(k)"))
+        elif node.members:
+            lines += [f"if not o.keys() <= {_MEMBERS}:", "    s.append(o)"]
         lines.append("return None")
         return "\n".join(_indent(lines)) + "\n"
 
@@ -87,7 +95,7 @@ class _Writer:
         if kind in ("object", "map"):
             function = self.function(_identifier(name), node)
             return [
-                f"e = {function}({variable})",
+                f"e = {function}({variable}, s)",
                 "if e is not None:",
                 f"    return {place} + e",
             ]

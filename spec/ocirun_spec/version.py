@@ -5,6 +5,7 @@ from __future__ import annotations
 # The versions of `ociVersion` that the features structure announces; `state` prints the newest.
 OCI_VERSION_MIN = "1.0.0"
 OCI_VERSION_MAX = "1.3.0"
+_NEWEST = (1, 3)
 
 _IDENTIFIER = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-"
 
@@ -22,6 +23,12 @@ def parse(text: str) -> tuple[int, int, int, str] | None:
         return None
     major, minor, patch = (int(number) for number in numbers)
     return major, minor, patch, prerelease
+
+
+def is_newer(text: str) -> bool:
+    """Whether a valid version is of a later minor release than the newest that is known (config.md, ociVersion)."""
+    parsed = parse(text)
+    return parsed is not None and parsed[:2] > _NEWEST
 
 
 def _is_number(text: str) -> bool:

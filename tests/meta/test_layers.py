@@ -10,7 +10,10 @@ from meta.sources import imported, modules, subsystem
 pytestmark = [pytest.mark.meta]
 
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
-COLD = ("ocirun.cold", "ocirun.manual", "ocirun_spec.problems", "ocirun_spec.positions", "ocirun.linux.seccomp.build")
+COLD = (
+    "ocirun.cold", "ocirun.manual", "ocirun_spec.cautions", "ocirun_spec.positions", "ocirun_spec.problems",
+    "ocirun.linux.seccomp.build",
+)  # fmt: skip
 """Imported inside a function, where the hot way has ended: a person waits, or a filter has to be compiled."""
 ALLOWED = {
     "_blake2", "_json", "_ocirun", "_operator", "_posixsubprocess", "_signal", "_socket", "_struct", "errno", "fcntl",

@@ -12,7 +12,8 @@ from support.bundle import default_config, with_args, with_cgroup, with_shell, w
 from support.runtime import wait_for
 from vm.groups import MIB, TOP, Group, group_of, numbers, read
 
-from ocirun.linux.cgroup.limits import cpu_weight, io_weight
+from ocirun.linux.cgroup.limits.blockio import io_weight
+from ocirun.linux.cgroup.limits.cpu import weight as cpu_weight
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -104,8 +104,9 @@ def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: str) -> dict[str, Any]:
-    _text, process = bundle.read_json(os.path.abspath(path), "the process file")
-    offence = accept.accept_process(process)
+    text, process = bundle.read_json(os.path.abspath(path), "the process file")
+    strange: list[object] = []
+    offence = accept.accept_process(process, strange)
     if offence is not None:
         raise Failure("the process is not acceptable", where=f"{path}: {offence or '/'}")
     found: list[tuple[str, str]] = rules.check_process(process)
@@ -113,6 +114,8 @@ def _from_file(path: str) -> dict[str, Any]:
         raise Failure(found[0][1], where=f"{path}: {found[0][0]}")
     if not process.get("args"):
         raise Failure("the process has no args", where=f"{path}: /args")
+    if strange:
+        bundle.warn_unknown(path, text, process, "/process")
     checked: dict[str, Any] = process
     return checked
 

@@ -1,6 +1,7 @@
 """Capabilities: the five sets of capabilities(7), by capset(2) and prctl(2).
 
-An unknown or unavailable capability is a warning and never an error (config.md, process.capabilities).
+A capability that is unknown, unavailable, or that the kernel would refuse because of the other sets is a warning and
+never an error (config.md, process.capabilities).
 
 The order around the change of user is fixed: the bounding set is cut while CAP_SETPCAP is still there;
 PR_SET_KEEPCAPS carries the permitted set over setresuid(2); capset(2) then sets what was asked for; ambient comes
@@ -45,9 +46,20 @@ def masks(capabilities: dict[str, list[str]], available: int, pointer: str) -> d
         log.warning(
             f"{pointer}/capabilities: ignoring unknown or unavailable capabilities: {', '.join(sorted(ignored))}"
         )
-    found["effective"] &= found["permitted"]
-    found["ambient"] &= found["permitted"] & found["inheritable"]
+    _within(found, "effective", "permitted", pointer)
+    _within(found, "inheritable", "bounding", pointer)
+    _within(found, "ambient", "permitted", pointer)
+    _within(found, "ambient", "inheritable", pointer)
     return found
+
+
+def _within(found: dict[str, int], name: str, other: str, pointer: str) -> None:
+    """Reduce a set to another one, as capset(2) and PR_CAP_AMBIENT_RAISE want it, and say so."""
+    outside = found[name] & ~found[other]
+    if outside:
+        names = ", ".join(sorted(key for key, number in CAPABILITIES.items() if outside >> number & 1))
+        log.warning(f"{pointer}/capabilities/{name}: ignoring what is not in {other}: {names}")
+        found[name] &= found[other]
 
 
 def last_capability() -> int:

@@ -1,29 +1,48 @@
-"""process.user: groups, ids and umask, in the order that each call still permits the next."""
+"""process.user: groups, ids and umask, in the order that each call still permits the next.
+
+The annotation run.oci.keep_original_groups, whatever its value, leaves the groups of the caller in place (crun's
+rule): a plain user cannot give them to a container in any other way. Podman asks for it together with additionalGids
+of its own, so that these are not refused; that they are not set is a warning.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 
+from ocirun import log
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
 from ocirun.steps import InsideStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from ocirun.scene import Scene
 
+_KEEP: Final = "run.oci.keep_original_groups"
 
-def plan(process: dict[str, Any], pointer: str, may_setgroups: bool) -> list[InsideStep]:
-    """Steps in order: stdio ownership, groups, gid, uid, umask. `may_setgroups` is false where setgroups is denied."""
+
+def keeps_groups(config: dict[str, Any]) -> bool:
+    """Whether the configuration has the annotation."""
+    return _KEEP in (config.get("annotations") or ())
+
+
+def plan(process: dict[str, Any], pointer: str, may_setgroups: bool, keep: bool) -> list[InsideStep]:
+    """Steps in order: stdio ownership, groups, gid, uid, umask.
+
+    may_setgroups: false where setgroups(2) is denied; keep: `keeps_groups`.
+    """
     user = process.get("user") or {}
     uid, gid = user.get("uid", 0), user.get("gid", 0)
     groups = user.get("additionalGids") or []
     where = f"{pointer}/user"
     steps = [InsideStep(own_stdio, where, "own the standard streams", uid)] if uid else []
-    if may_setgroups or groups:
+    if keep:
+        if groups:
+            log.warning(f"{where}/additionalGids: not set, because {_KEEP} keeps the caller's groups")
+    elif may_setgroups or groups:
         array = b"".join(number.to_bytes(4, "little") for number in groups)
         steps.append(InsideStep(set_groups, f"{where}/additionalGids", "set the groups", array, len(groups)))
     steps.append(InsideStep(set_gid, f"{where}/gid", f"become group {gid}", gid))

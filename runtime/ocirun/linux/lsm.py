@@ -1,5 +1,7 @@
 """process.apparmorProfile and process.selinuxLabel: written to /proc/self/attr just before the program is executed.
 
+Also whether linux.mountLabel can be had; the mounts apply it.
+
 A label that cannot be applied because the host lacks the security module is an error (runtime.md, create): running
 without the asked-for confinement would drop it silently.
 """
@@ -39,6 +41,15 @@ def selinux_enabled() -> bool:
 def labelled(process: dict[str, Any]) -> bool:
     """Whether `launch` has something to write."""
     return bool(process.get("apparmorProfile") or process.get("selinuxLabel"))
+
+
+def mount_label(config: dict[str, Any]) -> bytes:
+    """linux.mountLabel, empty when there is none; refused where nothing would read it."""
+    label = (config.get("linux") or {}).get("mountLabel") or ""
+    if label and not selinux_enabled():
+        doing = f"label the mounts with {label}"
+        raise Failure(f"{doing}: SELinux is not enabled on this host", where="/linux/mountLabel")
+    return os.fsencode(label)
 
 
 def launch(process: dict[str, Any], pointer: str) -> list[InsideStep]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NULL_DEVICE: Final = os.makedev(1, 3)
 
 
-def inside(config: dict[str, Any]) -> list[InsideStep]:
-    """Read-only paths first: a path may be in both lists, and then masked wins."""
+def inside(config: dict[str, Any], label: bytes = b"") -> list[InsideStep]:
+    """Read-only paths first: a path may be in both lists, and then masked wins. `label` is linux.mountLabel."""
     linux = config.get("linux") or {}
     steps = [
         InsideStep(make_readonly, f"/linux/readonlyPaths/{at}", f"make {path} read-only", os.fsencode(path))
@@ -37,7 +37,7 @@ def inside(config: dict[str, Any]) -> list[InsideStep]:
         null = InsideStep(open_null, "/linux/maskedPaths", "open the host's /dev/null")
         steps.append(null)
         steps += [
-            InsideStep(mask, f"/linux/maskedPaths/{at}", f"mask {path}", os.fsencode(path), null)
+            InsideStep(mask, f"/linux/maskedPaths/{at}", f"mask {path}", os.fsencode(path), null, label)
             for at, path in enumerate(masked)
         ]
     return steps
@@ -74,25 +74,27 @@ def open_null(step: InsideStep, _scene: Scene) -> None:
 
 def mask(step: InsideStep, scene: Scene) -> None:
     """Cover one path."""
-    path, null = step.args
+    path, null, label = step.args
     target = _existing(scene.root, path)
     if target < 0:
         return
     directory = stat.S_ISDIR(os.fstat(target).st_mode)
-    cover = _empty_directory(scene) if directory else mount.copy(null.fd, False)
+    cover = _empty_directory(scene, label) if directory else mount.copy(null.fd, False)
     mount.move_mount(cover, target)
     os.close(target)
     if cover != scene.shared:
         os.close(cover)
 
 
-def _empty_directory(scene: Scene) -> int:
+def _empty_directory(scene: Scene, label: bytes) -> int:
     """A mount of the shared empty tmpfs: the superblock the first time, then clones of the attached mount."""
     if scene.shared >= 0:
         return mount.copy(scene.shared, False)
     context = mount.fsopen(b"tmpfs")
     mount.fsconfig_string(context, b"nr_blocks", b"1")
     mount.fsconfig_string(context, b"nr_inodes", b"1")
+    if label:
+        mount.fsconfig_string(context, b"context", label)
     mount.fsconfig_create(context)
     attributes = mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATTR_NOEXEC
     scene.shared = mount.fsmount(context, attributes)

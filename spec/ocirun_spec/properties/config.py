@@ -23,7 +23,7 @@ _VERSION: tuple[Property, ...] = (
 )
 
 _PLATFORMS: tuple[Property, ...] = tuple(
-    but(_bundle.opaque("/" + platform, since), "ignored", "configures another platform than Linux")
+    but(_bundle.opaque("/" + platform, since), "refused", "configures another platform than Linux")
     for platform, since in (
         ("windows", "1.0.0"),
         ("solaris", "1.0.0"),
@@ -88,7 +88,7 @@ _PROCESS: tuple[Property, ...] = (
     _process.string("/cwd"),
     *_process.strings("/args"),
     *_process.strings("/env"),
-    but(_process.string("/commandLine", since="1.0.2"), "ignored", _WINDOWS),
+    but(_process.string("/commandLine", since="1.0.2"), "refused", _WINDOWS),
     _console.boolean("/terminal"),
     _console.object("/consoleSize", "height", "width"),
     _console.integer("/consoleSize/height", "uint64"),
@@ -99,7 +99,7 @@ _PROCESS: tuple[Property, ...] = (
     _user.integer("/umask", "uint32", "1.0.2"),
     _user.array("/additionalGids"),
     _user.integer("/additionalGids/*", "uint32"),
-    but(_user.string("/username"), "ignored", _WINDOWS),
+    but(_user.string("/username"), "refused", _WINDOWS),
     Section("/process", "credentials").boolean("/noNewPrivileges"),
     _capabilities.object(""),
     *(

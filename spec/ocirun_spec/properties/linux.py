@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .row import Property, Section
 
-_LATER = "not supported yet"
-
 NAMESPACE_TYPES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
 
 _linux = Section("/linux", "rootfs")
@@ -14,7 +12,7 @@ _idmap = Section("/linux", "idmap")
 _timens = Section("/linux/timeOffsets", "timens", "1.1.0")
 _devices = Section("/linux/devices", "devices")
 _masks = Section("/linux", "masks")
-_label = Section("/linux", "lsm", "1.0.0", "refused", _LATER)
+_label = Section("/linux", "lsm", reason="refused where SELinux is not enabled")
 _netdevices = Section("/linux/netDevices", "netdevices", "1.3.0")
 _intelrdt = Section("/linux/intelRdt", "intelrdt", "1.0.0")
 _memorypolicy = Section("/linux/memoryPolicy", "memorypolicy", "1.3.0")

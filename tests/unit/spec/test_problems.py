@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from ocirun_spec import rules
 from ocirun_spec.accept import accept
 from ocirun_spec.positions import Positions
-from ocirun_spec.problems import Problem, explain
+from ocirun_spec.problems import explain
+
+if TYPE_CHECKING:
+    from ocirun_spec.problem import Problem
 
 _TEXT = """{
   "ociVersion": "banana",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocirun_spec import properties, schema
+from ocirun_spec.properties import __main__ as spec_table
 from ocirun_spec.tree import PATTERNS, build
 
 _ALL = (*properties.CONFIG, *properties.STATE, *properties.FEATURES)
@@ -78,3 +79,16 @@ def test_schemas_are_schemas_and_features_may_be_null() -> None:
     state = schema.validator(schema.state_schema())
     assert state.is_valid({"ociVersion": "1.3.0", "id": "x", "status": "running", "pid": 1, "bundle": "/b"})
     assert not state.is_valid({"ociVersion": "1.3.0", "id": "x", "status": "paused", "pid": 1, "bundle": "/b"})
+
+
+def test_the_printed_table_has_a_line_for_every_property(capsys: pytest.CaptureFixture[str]) -> None:
+    assert spec_table.main([]) == 0
+    head, *table, blank, count = capsys.readouterr().out.splitlines()
+    assert (head.split(), blank) == (list(spec_table.HEAD), "")
+    assert [line.split()[1] for line in table] == [row.pointer or "/" for row in _ALL]
+    assert count.startswith(f"{len(table)} properties: ")
+
+
+def test_an_unknown_document_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert spec_table.main(["image"]) == 2
+    assert capsys.readouterr() == ("", "no document image; there are config, state, features\n")

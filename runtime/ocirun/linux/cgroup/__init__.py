@@ -42,15 +42,14 @@ class Doors:
 
 
 def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> list[OutsideStep]:
-    """The parent's steps before the clone: make, limit, allow devices. Refuses what this host or release cannot do."""
+    """The parent's steps before the clone: make, limit, allow devices. Refuses what this host cannot do."""
     from ocirun.linux.cgroup import limits, place
 
     resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    limits.refuse_unsupported(resources)
     path = place.wanted(config, ident, systemd)
     found = facts.cgroups
     settings = _settings(resources, found)
-    early = [each for each in settings if not _late(each, found)]
+    early = [each for each in settings if not _late(each)]
     return [
         OutsideStep(create, place.POINTER, f"create the cgroup {path}", found, path, settings, Doors()),
         *([OutsideStep(limit, limits.POINTER, "set the limits", early)] if early else []),
@@ -64,19 +63,19 @@ def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
     if found.mode == "unified":
         from ocirun.linux.cgroup import v2
 
-        settings = limits.v2(resources)
+        settings = limits.settings(resources, lambda _controller: True)
         v2.check(found, settings)
     else:
         from ocirun.linux.cgroup import v1
 
-        settings = limits.v1(resources)
+        settings = limits.settings(resources, lambda controller: v1.is_unified(found, controller))
         v1.check(found, settings)
     return settings
 
 
-def _late(setting: Setting, found: Hierarchies) -> bool:
+def _late(setting: Setting) -> bool:
     """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
-    return found.mode == "unified" and setting.controller == "pids"
+    return setting.unified and setting.controller == "pids"
 
 
 def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
@@ -120,7 +119,7 @@ def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideSt
 
 def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:
     """The parent's steps after the clone. Give `prepared` when `inside` is used; else the parent moves the process."""
-    from ocirun.linux.cgroup import limits, place
+    from ocirun.linux.cgroup import limits, mounts, place
 
     steps = []
     if prepared is not None:
@@ -128,8 +127,13 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
     else:
         steps.append(OutsideStep(move_in, place.POINTER, "enter the cgroup"))
     found = facts.cgroups
+    if prepared is not None and found.mode == "unified" and mounts.is_writable(config):
+        from ocirun.linux.cgroup import delegation
+
+        steps += delegation.adopt(config)
     resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    late = [each for each in _settings(resources, found) if _late(each, found)]
+    settings = _settings(resources, found) if prepared is None else prepared[0].args[2]
+    late = [each for each in settings if _late(each)]
     if late:
         steps.append(OutsideStep(limit, limits.POINTER, "set the limit of processes", late))
     return steps
@@ -162,7 +166,7 @@ def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host) ->
     else:
         from ocirun.linux.cgroup import v1
 
-        v1.create(found, path, host)
+        v1.create(found, path, settings, host)
 
 
 def _go_without(host: Host, problem: BaseException) -> None:
@@ -181,14 +185,9 @@ def limit(step: OutsideStep, host: Host) -> None:
     record = host.record["cgroup"]
     if not record:
         return
-    if record["driver"] == "v2":
-        from ocirun.linux.cgroup import v2
+    from ocirun.linux.cgroup import writing
 
-        v2.limit(step.args[0], record)
-    else:
-        from ocirun.linux.cgroup import v1
-
-        v1.limit(step.args[0], record)
+    writing.write(step.args[0], record)
 
 
 def allow_devices(step: OutsideStep, host: Host) -> None:
@@ -306,6 +305,14 @@ def is_frozen(record: Record) -> bool:
     from ocirun.linux.cgroup import freezer
 
     return freezer.is_frozen(record)
+
+
+def memory_death(record: Record, prepared: list[OutsideStep]) -> Failure | None:
+    """The sentence for a first process that was killed for want of memory; None when it was not."""
+    from ocirun.linux.cgroup import deaths
+
+    settings = [setting for step in prepared if step.do is limit for setting in step.args[0]]
+    return deaths.for_want_of_memory(record, settings)
 
 
 def remove(record: Record) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun.errors import Failure
+from ocirun.errors import Failure, failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ def read(path: str, group: int | None = None) -> bytes:
         os.close(fd)
 
 
+def controllers(mount: str) -> list[str]:
+    """The controllers that a cgroup2 hierarchy has."""
+    try:
+        return read(f"{mount}/cgroup.controllers").decode().split()
+    except OSError as problem:
+        raise failure(f"look which controllers {mount} has", problem) from None
+
+
 def write(path: str, value: bytes, group: int | None = None) -> None:
     """One write(2), since each write is one request to the kernel. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=group)
@@ -51,14 +59,6 @@ def write(path: str, value: bytes, group: int | None = None) -> None:
         os.write(fd, value)
     finally:
         os.close(fd)
-
-
-def put(group: int, directory: str, name: str, value: str, pointer: str) -> None:
-    """Write a setting; the Failure names the pointer, the value and the file."""
-    try:
-        write(name, value.encode(), group)
-    except OSError as problem:
-        raise refusal(problem, directory, name, value, pointer) from None
 
 
 def refusal(problem: OSError, directory: str, name: str, value: str, pointer: str) -> Failure:

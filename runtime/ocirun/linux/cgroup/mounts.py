@@ -31,6 +31,18 @@ def own_namespace(config: dict[str, Any]) -> bool:
     return any(entry["type"] == "cgroup" for entry in (config.get("linux") or {}).get("namespaces") or ())
 
 
+def is_writable(config: dict[str, Any]) -> bool:
+    """Whether the container gets a cgroup namespace made for it, and its cgroups in the usual place to write to."""
+    named = (config.get("linux") or {}).get("namespaces") or ()
+    return any(entry["type"] == "cgroup" and not entry.get("path") for entry in named) and any(
+        mount["destination"] == "/sys/fs/cgroup"
+        and mount.get("source") == "cgroup"
+        and mount.get("type") in ("cgroup", "cgroup2")
+        and not {"ro", "rro"}.intersection(mount.get("options") or ())
+        for mount in config.get("mounts") or ()
+    )
+
+
 def describe(facts: Facts, config: dict[str, Any], record: dict[str, Any] | None) -> list[Deed]:
     """What to do, in order: (kind, destination, source, options, readonly).
 

@@ -5,6 +5,7 @@ The record, which is all that later commands need (JSON):
     driver  ``v1`` or ``v2``
     paths   controller -> absolute directory; ``name=systemd``; ``unified`` for cgroup2
     made    the directories that this container made, parents first; everything else existed and stays
+    owners  file -> uid of a cgroup that existed and is the container's for its life; mostly absent
 
 It is saved before the first mkdir(2), so that a runtime killed at any moment leaves nothing that `delete` cannot find.
 """

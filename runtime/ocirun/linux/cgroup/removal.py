@@ -36,6 +36,10 @@ def remove(record: Record) -> list[str]:
                 problems.append(problem)
         else:
             _rmdir(path)
+    if record.get("owners"):
+        from ocirun.linux.cgroup import delegation
+
+        delegation.take_back(record)
     return problems
 
 

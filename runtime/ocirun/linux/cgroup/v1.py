@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ocirun.errors import Failure, failure
-from ocirun.linux.cgroup import devices_v1, groupfs, limits, place
+from ocirun.linux.cgroup import devices_v1, groupfs, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,23 +25,43 @@ if TYPE_CHECKING:
 _SETS: Final = ("cpuset.cpus", "cpuset.mems")
 
 
+def is_unified(found: Hierarchies, controller: str) -> bool:
+    """Whether a hybrid host's cgroup2 has the controller, by its name there; a controller is in one hierarchy only."""
+    legacy = "blkio" if controller == "io" else controller
+    if not found.unified or any(legacy in hierarchy.controllers for hierarchy in found.v1):
+        return False
+    return controller in groupfs.controllers(found.unified.mount)
+
+
 def check(found: Hierarchies, settings: list[Setting]) -> None:
     """Refuse a limit whose controller is not mounted."""
     there = {name for hierarchy in found.v1 for name in hierarchy.controllers}
+    unified = [setting for setting in settings if setting.unified]
     for setting in settings:
-        if setting.controller not in there and not setting.optional:
+        if not setting.unified and setting.controller not in there and not setting.optional:
             what = f"{setting.file} needs the cgroup v1 controller {setting.controller}, which is not mounted"
             raise Failure(what, where=setting.pointer)
+    if unified and not found.unified:
+        raise Failure(f"{unified[0].file} is of cgroup v2, which is not mounted", where=unified[0].pointer)
+    if unified:
+        from ocirun.linux.cgroup import v2
+
+        v2.check(found, unified)
 
 
-def create(found: Hierarchies, path: str, host: Host) -> None:
-    """Make a cgroup in every hierarchy."""
+def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
+    """Make a cgroup in every hierarchy, in the cgroup2 of a hybrid host with the controllers that `settings` need."""
     places = [(each.mount, place.directory(each, path, False), list(each.controllers)) for each in found.v1]
     if found.unified:
         unified = place.directory(found.unified, path, False)
         places.append((found.unified.mount, unified, [place.UNIFIED]))
     sets = {each.mount for each in found.v1 if "cpuset" in each.controllers}
     place.make(host, "v1", places, lambda mount, directory: _furnish(directory) if mount in sets else None)
+    asked = [setting for setting in settings if setting.unified]
+    if asked and found.unified:
+        from ocirun.linux.cgroup import v2
+
+        v2.enable(found.unified, unified, asked)
 
 
 def _furnish(path: str) -> None:
@@ -57,40 +77,6 @@ def _furnish(path: str) -> None:
             groupfs.write(f"{path}/{name}", value)
         except OSError as problem:
             raise failure(f"give the cgroup {path} its parent's {name}", problem, where=place.POINTER) from None
-
-
-def limit(settings: list[Setting], record: Record) -> None:
-    """Write the limits, in their order."""
-    groups: dict[str, int] = {}
-    try:
-        for at, setting in enumerate(settings):
-            path = record["paths"].get(setting.controller)
-            if path is None:
-                continue  # `check` has let it pass: it is the default
-            if path not in groups:
-                groups[path] = groupfs.open_group(path)
-            following = settings[at + 1] if at + 1 < len(settings) else None
-            _put(groups[path], path, setting, following)
-    finally:
-        for group in groups.values():
-            os.close(group)
-
-
-def _put(group: int, path: str, setting: Setting, following: Setting | None) -> None:
-    """One setting. The limits of memory and of memory plus swap bound each other, so either may have to go first."""
-    file, value = setting.file, setting.value
-    if (setting.instead or setting.optional) and not os.access(file, os.F_OK, dir_fd=group):
-        if setting.instead is None:
-            return
-        file, value = setting.instead
-    try:
-        groupfs.write(file, value.encode(), group)
-    except OSError as problem:
-        bounded = following is not None and following.file == limits.MEMORY_AND_SWAP
-        if problem.errno != groupfs.EINVAL or following is None or not bounded:
-            raise groupfs.refusal(problem, path, file, value, setting.pointer) from None
-        groupfs.put(group, path, following.file, following.value, following.pointer)
-        groupfs.put(group, path, file, value, setting.pointer)
 
 
 def allow_devices(writes: list[tuple[str, str]], path: str) -> None:

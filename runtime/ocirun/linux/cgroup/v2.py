@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def check(found: Hierarchies, settings: list[Setting]) -> None:
     """Refuse a limit whose controller the mounted hierarchy does not have."""
     assert found.unified
-    needed = [setting for setting in settings if not setting.optional]
+    needed = [setting for setting in settings if setting.controller and not setting.optional]
     if not needed:
         return
-    available = groupfs.read(f"{found.unified.mount}/cgroup.controllers").decode().split()
+    available = groupfs.controllers(found.unified.mount)
     for setting in needed:
         if setting.controller not in available:
             lack = f"which {found.unified.mount} does not have"
@@ -43,7 +43,7 @@ def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -
     assert hierarchy
     directory = place.directory(hierarchy, path, True)
     place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish)
-    _enable(hierarchy, directory, settings)
+    enable(hierarchy, directory, settings)
     refuse_threaded(directory)
 
 
@@ -62,9 +62,9 @@ def refuse_threaded(path: str) -> None:
         raise Failure(what, where=place.POINTER)
 
 
-def _enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> None:
+def enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> None:
     """Write cgroup.subtree_control from the mount down to the cgroup's parent, where something is missing."""
-    wanted = {setting.controller: setting for setting in settings if not setting.optional}
+    wanted = {setting.controller: setting for setting in settings if setting.controller and not setting.optional}
     if not wanted:
         return
     parents = [hierarchy.mount]
@@ -93,22 +93,6 @@ def _enable_one(parent: str, name: str, setting: Setting) -> None:
         elif problem.errno == groupfs.ENOENT:
             doing += ", which does not have it from its own parent"
         raise failure(doing, problem, where=setting.pointer, hint=hint) from None
-
-
-def limit(settings: list[Setting], record: Record) -> None:
-    """Write the limits, in their order."""
-    path = record["paths"][place.UNIFIED]
-    group = groupfs.open_group(path)
-    try:
-        for setting in settings:
-            file, value = setting.file, setting.value
-            if (setting.instead or setting.optional) and not os.access(file, os.F_OK, dir_fd=group):
-                if setting.instead is None:
-                    continue
-                file, value = setting.instead
-            groupfs.put(group, path, file, value, setting.pointer)
-    finally:
-        os.close(group)
 
 
 def entrance(record: Record, subs: tuple[str, ...]) -> str:

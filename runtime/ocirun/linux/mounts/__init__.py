@@ -33,22 +33,30 @@ if TYPE_CHECKING:
 
 _ENOENT: Final = 2
 _NO_SYMLINK_TYPES: Final = ("proc", "sysfs")
+_OWN_LABELS: Final = ("proc", "sysfs", "cgroup2", "mqueue")
+"""Filesystems whose files the policy labels one by one; only an mqueue's root takes a label, once it is made."""
 
 
 def plan(
-    config: dict[str, Any], bundle: str, facts: Facts, shared: bool, describe: Callable[[Any], list[Any]]
+    config: dict[str, Any],
+    bundle: str,
+    facts: Facts,
+    shared: bool,
+    describe: Callable[[Any], list[Any]],
+    label: bytes = b"",
 ) -> tuple[list[OutsideStep], list[InsideStep], list[OutsideStep]]:
     """The parent's and the container's steps, in order; the third list belongs after the cgroups are made.
 
     shared:     copies stay peers of the host's mounts instead of becoming their slaves.
     describe:   what a mount of type ``cgroup`` consists of, given the record's cgroups.
+    label:      linux.mountLabel, which new filesystems get; a bind shows files that have labels of their own.
     """
     views: list[OutsideStep] = []
     outside: list[OutsideStep] = []
     inside: list[InsideStep] = []
     for at, entry in enumerate(config.get("mounts") or ()):
         pointer = f"/mounts/{at}"
-        wish = Wish(entry)
+        wish = Wish(entry, label)
         check(entry, wish, pointer)
         destination = os.fsencode(files.clean(entry["destination"]))
         if wish.remount:
@@ -98,6 +106,8 @@ def _filesystem(
     fstype = entry.get("type") or "none"
     text = f"mount {fstype} on {entry['destination']}"
     options = [(b"source", os.fsencode(entry["source"]))] if entry.get("source") else []
+    if wish.label and fstype not in _OWN_LABELS:
+        options.append((b"context", wish.label))
     for option in (*wish.keys, *wish.data):
         key, equals, value = os.fsencode(option).partition(b"=")
         options.append((key, value if equals else b""))
@@ -194,12 +204,21 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     fd = mount.new_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
     if wish.tmpcopyup:
         copyup.copy_tree(target, fd)
+    if wish.label and fstype == b"mqueue":
+        _label(fd, wish.label)
     if owner:
         _idmap(fd, wish, owner.fd)
     _set_attributes(fd, wish)
     _propagate(fd, wish)
     _attach(fd, target, destination)
     os.close(fd)
+
+
+def _label(fd: int, label: bytes) -> None:
+    """Set the SELinux label of a mount's root directory."""
+    top = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    os.setxattr(top, "security.selinux", label)
+    os.close(top)
 
 
 def _plain_directory(root: int, destination: bytes) -> int:

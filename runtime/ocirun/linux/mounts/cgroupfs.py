@@ -45,7 +45,8 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
                 raw.checked("symlinkat", made, name)
             continue
         tree = source == "tmpfs"
-        mounted = _made(kind, source, options, fd, writable)
+        labels = [(b"context", wish.label)] if tree and wish.label else []
+        mounted = _made(kind, source, options, fd, writable, labels)
         if not tree:
             _set_flags(mounted, wish, readonly)
         target = files.make_directories(top, os.fsencode(name)) if name else top
@@ -63,11 +64,13 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
     os.close(top)
 
 
-def _made(kind: str, source: str, options: tuple[str, ...], fd: int, attributes: int) -> int:
+def _made(
+    kind: str, source: str, options: tuple[str, ...], fd: int, attributes: int, labels: list[tuple[bytes, bytes]]
+) -> int:
     """A detached mount of one deed."""
     if kind == "fs":
-        pairs = (os.fsencode(option).partition(b"=") for option in options)
-        return mount.new_filesystem(os.fsencode(source), [(key, value) for key, _, value in pairs], attributes)
+        pairs = [(key, value) for key, _, value in (os.fsencode(option).partition(b"=") for option in options)]
+        return mount.new_filesystem(os.fsencode(source), labels + pairs, attributes)
     return fd if fd >= 0 else copy_directory(source)
 
 

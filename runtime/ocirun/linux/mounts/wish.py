@@ -19,14 +19,20 @@ PROC_FILES: Final = frozenset(
 )  # fmt: skip
 """What lxcfs and its like put over single files of /proc; the list that runc allows."""
 
+_CONTEXTS: Final = ("context=", "fscontext=", "defcontext=", "rootcontext=")
+
 
 class Wish:
     """One entry's options, taken apart (config.md, Linux mount options)."""
 
-    __slots__ = ("attributes", "bind", "data", "idmap", "keys", "propagation", "recursive", "remount", "tmpcopyup")
+    __slots__ = (
+        "attributes", "bind", "data", "idmap", "keys", "label", "propagation", "recursive", "remount", "tmpcopyup",
+    )  # fmt: skip
 
-    def __init__(self, entry: dict[str, Any]) -> None:
+    def __init__(self, entry: dict[str, Any], label: bytes = b"") -> None:
+        """`label` is linux.mountLabel, which an entry's own SELinux context goes before."""
         options: list[str] = entry.get("options") or []
+        self.label = b"" if any(option.startswith(_CONTEXTS) for option in options) else label
         self.attributes = table.attributes(options, table.FLAG)
         self.recursive = table.attributes(options, table.RECURSIVE)
         self.propagation: list[int] = []
