@@ -1,9 +1,9 @@
 """What holds for every test: in continuous integration a skip needs a reason that names the lane it is for.
 
 A test that cannot run on this kind of machine skips with a reason that begins with ``not this lane:``. Any other skip
-means that the lane is not set up as it should be, and with CI=true (or OCIRUN_CI=true) that fails the run; on the lane
-of the emulated machine (OCIRUN_LANE=vm) it always does. ABSENT lists what a lane is known to lack, by the beginning of
-the reasons that the probes give.
+means that the lane is not set up as it should be, and with CI=true (or OCIRUN_CI=true) that fails the run; on the lanes
+of the emulated machines (OCIRUN_LANE is vm or selinux) it always does. ABSENT lists what a lane is known to lack, by
+the beginning of the reasons that the probes give.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _lane() -> str:
 
 
 def _is_ci() -> bool:
-    return _lane() == "vm" or "true" in (os.environ.get("CI"), os.environ.get("OCIRUN_CI"))
+    return _lane() in ("vm", "selinux") or "true" in (os.environ.get("CI"), os.environ.get("OCIRUN_CI"))
 
 
 def _note(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -38,9 +38,9 @@ void die(const char *doing, int error)
 /* The protection that the kernel reports for the running file, or NULL. Nothing that the caller chose is believed. */
 static const char *protection(int self)
 {
-    int seals = fcntl(self, F_GET_SEALS);
-    if (seals >= 0)
-        return (seals & ALL_SEALS) == ALL_SEALS ? "memfd" : NULL;
+    int seals = fcntl(self, F_GET_SEALS); /* any file of a tmpfs has an answer, not only a memfd */
+    if (seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS)
+        return "memfd";
     struct statfs fs;
     if (fstatfs(self, &fs) < 0)
         die("statfs " SELF, errno);

@@ -2,8 +2,8 @@
 
 Rules: nothing is written down here that another module knows. Whether a property is implemented says its row in
 `ocirun_spec.properties`, which the tests hold against the planners; names come from the tables in which planners look
-them up. The kernel decides on one member only, seccomp.supportedFlags, as features-linux.md has it. libseccomp counts as a
-part of the program: its version is among the annotations, and of seccomp is claimed what it compiles.
+them up. The kernel decides on one member only, seccomp.supportedFlags, as features-linux.md has it. libseccomp counts
+as a part of the program: its version is among the annotations, and of seccomp is claimed what it compiles.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from ocirun_spec.properties import CONFIG, by_pointer
 
 HONOURED: Final[tuple[str, ...]] = (
     "org.opencontainers.image.stopSignal",
+    "run.oci.hooks.stderr",
+    "run.oci.hooks.stdout",
     "run.oci.keep_original_groups",
     "run.oci.pidfd_receiver",
 )

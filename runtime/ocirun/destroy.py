@@ -30,9 +30,9 @@ def undo(host: Host, run_poststop: bool) -> None:
     _close_all(host)
     for problem in release(host.entry, host):
         log.warning(problem)
+    host.entry.remove()
     if run_poststop:
         poststop(host.entry)
-    host.entry.remove()
 
 
 def _close_all(host: Host) -> None:
@@ -94,11 +94,17 @@ def poststop(entry: Entry) -> None:
     from ocirun import hooks
 
     document = jsontext.dumps(entry.oci(state.STOPPED)).encode("utf-8", "surrogateescape")
+    try:
+        logs = hooks.open_logs(entry.record)
+    except Failure as problem:
+        log.warning(str(problem))
+        logs = hooks.NO_LOGS
     for at, hook in enumerate(configured):
         try:
-            hooks.run_one(hook, f"/hooks/poststop/{at}", document)
+            hooks.run_one(hook, f"/hooks/poststop/{at}", document, logs)
         except (Failure, OSError) as problem:
             log.warning(str(problem))
+    hooks.close_logs(logs)
 
 
 def kill_and_wait(entry: Entry) -> None:

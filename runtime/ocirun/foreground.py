@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from ocirun.linux.readiness import Readiness
+
 TCGETS: Final = 0x5401
 TCSETS: Final = 0x5402
 TIOCGWINSZ: Final = 0x5413
@@ -52,9 +54,11 @@ class Foreground:
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
 
-    def supervise(self, pid: int, pidfd: int, pty: int) -> int:
+    def supervise(self, pid: int, pidfd: int, pty: int, readiness: Readiness | None = None) -> int:
         """Wait for the child `pid`; `pty` is its terminal's master or -1. Returns the exit code for the shell."""
         self._poll.register(pidfd, select.POLLIN)
+        if readiness:
+            self._poll.register(readiness.fd, select.POLLIN)
         if pty >= 0:
             self._open_terminal(pty)
         try:
@@ -66,6 +70,8 @@ class Foreground:
                     self._copy(0, self._pty)
                 if self._pty in ready:
                     self._copy(self._pty, 1)
+                if readiness and readiness.fd in ready and readiness.receive():
+                    self._poll.unregister(readiness.fd)
                 if pidfd in ready:
                     break
             self._drain()

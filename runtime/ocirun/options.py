@@ -86,7 +86,7 @@ COMMANDS: Final = (
     Command("start", "ID", "run the program of a created container", (), 1, 1),
     Command("state", "ID", "print the state of a container as JSON", (), 1, 1),
     Command(
-        "kill", "ID [SIGNAL]", "send a signal (default SIGTERM) to the container's process",
+        "kill", "ID [SIGNAL]", "send a signal (default: its stopSignal, or SIGTERM) to the container's process",
         (Option("all", FLAG, "send it to every process of the container", "a"),), 1, 2,
     ),
     Command(

@@ -104,6 +104,7 @@ def _first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
         "hooks": {name: configured[name] for name in ("poststart", "poststop") if configured.get(name)},
         "cgroup": None,
         "listener": _listener(config, bundle.path),
+        "notify": request.notify,
     }
 
 
@@ -128,7 +129,7 @@ def _build(host: Host, bundle: Bundle, request: Request) -> None:
 
 
 def launch(host: Host, configured: dict[str, Any], waiting: int) -> None:
-    """From the plan to READY: the outside steps, the clone, the adopt steps, the dialogue. `create` and `exec` both.
+    """From the plan to READY, and the ready steps: outside, the clone, adopt, the dialogue. `create` and `exec` both.
 
     configured: the hooks; `waiting`: the start socket of a `create`, which the record then describes, or -1.
     """
@@ -139,9 +140,13 @@ def launch(host: Host, configured: dict[str, Any], waiting: int) -> None:
     scene.state = state_json(host.entry, "")
     scene.waiting = waiting
     host.channel = ours
+    if configured:  # even if none of them runs inside: a log that cannot be opened fails before anything runs
+        scene.logs = hooks.open_logs(host.record)
     _clone(host, scene, ours)
+    hooks.close_logs(scene.logs)
     do_outside(plan.adopt, host)
     converse(host, configured)
+    do_outside(plan.ready, host)
 
 
 def do_outside(steps: list[OutsideStep], host: Host) -> None:
@@ -258,8 +263,8 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
                 return
             if kind == sync.HOOKS:
                 document = state_json(host.entry, state.CREATING)
-                hooks.run_all(configured.get("prestart") or [], "/hooks/prestart", document)
-                hooks.run_all(configured.get("createRuntime") or [], "/hooks/createRuntime", document)
+                for name in ("prestart", "createRuntime"):
+                    hooks.run_all(configured.get(name) or [], f"/hooks/{name}", document, host.record)
                 host.channel.send(sync.CONTINUE)
             elif kind == sync.TERMINAL and host.terminal < 0:
                 from ocirun import foreground
@@ -327,10 +332,14 @@ def write_pid_file(path: str, pid: int) -> None:
 def send_pidfd(path: str, pidfd: int) -> None:
     """--pidfd-socket: connect and pass the descriptor."""
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    place = -1
     try:
-        link.connect(path)
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        link.connect(f"/proc/self/fd/{place}")  # a path may be longer than sun_path's 108 bytes
         link.sendmsg([b"pidfd"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(4, "little"))])
     except OSError as problem:
         raise failure("send the pidfd", problem, where=path) from None
     finally:
         link.close()
+        if place >= 0:
+            os.close(place)

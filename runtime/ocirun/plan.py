@@ -1,8 +1,9 @@
 """The plan: every deed of a `create`, `run` or `exec`, in the one order, with the reason beside it.
 
 Nothing here changes the host. `outside` is done by the parent before the clone, `adopt` by the parent once the
-container's process exists and waits, `inside` by that process, `launch` by it when `start` has come. `explain` prints
-these lists, an error names the step in them, and the tests read them without root.
+container's process exists and waits, `inside` by that process, `ready` by the parent when that is done, `launch` by the
+process when `start` has come. `explain` prints these lists, an error names the step in them, and the tests read them
+without root.
 """
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ _OTHER_PLATFORMS = ("windows", "solaris", "vm", "zos", "freebsd")
 
 
 class Plan:
-    """The four lists, and what the clone itself needs.
+    """The five lists, and what the clone itself needs.
 
     needs_proc: whether a process that enters a container still needs the host's procfs there.
     """
 
-    __slots__ = ("adopt", "inside", "launch", "namespaces", "needs_proc", "outside")
+    __slots__ = ("adopt", "inside", "launch", "namespaces", "needs_proc", "outside", "ready")
 
     def __init__(self, spaces: Spaces) -> None:
         self.namespaces = spaces
@@ -71,6 +72,7 @@ class Plan:
         self.outside: list[OutsideStep] = []
         self.adopt: list[OutsideStep] = []
         self.inside: list[InsideStep] = []
+        self.ready: list[OutsideStep] = []
         self.launch: list[InsideStep] = []
 
     def step(self, number: int) -> InsideStep | None:
@@ -98,8 +100,13 @@ class ProcessPlan:
         filtered = bool(profile)
         late = filtered and not process.get("noNewPrivileges")
         listen = program.listen_variables(request.listen_fds)
+        if request.notify:
+            from ocirun.linux import readiness
+
+            listen |= readiness.environment()
         what = program.Program(process, listen)
         may_setgroups = not userns or idmap.may_setgroups(config, facts)
+        keep = credentials.keeps_groups(config)
         bounding, grant, drop = capabilities.plan(process, facts, pointer, userns, late)
         self.outside: list[OutsideStep] = []
         scheduled, prioritized = _scheduling(process, pointer, userns)
@@ -108,7 +115,7 @@ class ProcessPlan:
             *_memory_and_domain(config),  # before any filter, which may forbid the calls
             *prioritized,  # in the cgroup, which decides on real-time policies; while CAP_SYS_NICE is there
             bounding,  # while CAP_SETPCAP is there
-            *credentials.plan(process, pointer, may_setgroups, credentials.keeps_groups(config)),  # while CAP_SETUID and CAP_SETGID are there
+            *credentials.plan(process, pointer, may_setgroups, keep),  # while CAP_SETUID and CAP_SETGID are there
             grant,  # after the user changed: setresuid(2) clears the effective set
             *lifecycle.no_new_privileges(process, pointer),  # before any filter, which depends on it
             *program.inside(what, pointer),  # with the program's own rights
@@ -140,6 +147,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     userns = spaces.private(kernel.CLONE_NEWUSER)
     root = rootfs.prepare(config, bundle.path, facts)
     copied, views, mounted, covers = _mounts(config, bundle.path, facts)
+    told, heard = _readiness(request, facts)
     borrowed, made = _devices(config, facts, userns)
     terminal = console.prepare(request.console_socket)
     settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
@@ -152,6 +160,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         *terminal,
         *(settled.outside if settled else []),
         *copied,
+        *told,
         *borrowed,
         *grouped,  # the first that changes the host
         *classed,
@@ -172,6 +181,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         plan.inside += [
             *rootfs.attach(root, config, facts),
             *mounted,
+            *heard,
             *made,  # /dev is one of the mounts
             *(console.inside(process, "/process", terminal, True) if process else []),  # its devpts too
             *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
@@ -184,12 +194,13 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
         ]
     else:
         plan.inside += _without_mounts(config, root, request)
-    _finish(plan, config, settled)
+    _finish(plan, config, settled, grouped)
     return plan
 
 
-def _finish(plan: Plan, config: dict[str, Any], settled: ProcessPlan | None) -> None:
-    """What comes last on the container's side: the process that becomes the program."""
+def _finish(plan: Plan, config: dict[str, Any], settled: ProcessPlan | None, grouped: list[OutsideStep]) -> None:
+    """What comes last: on the container's side the process that becomes the program."""
+    plan.ready = cgroup.ready(grouped)
     plan.inside += lifecycle.new_session(config.get("process"))
     plan.launch = lifecycle.before_program(config.get("hooks") or {})
     if settled:
@@ -218,6 +229,8 @@ def _seldom(
         private = spaces.private(kernel.CLONE_NEWNET)
         looked, moved = netdevices.plan(config, private, spaces.opened.get(kernel.CLONE_NEWNET), facts)
         after = [*after, *moved]
+    if spaces.opened:
+        looked = [*looked, *sysctl.outside(config, spaces.opened)]
     return looked, made, after
 
 
@@ -233,11 +246,21 @@ def _mounts(
     return copied, views, mounted, masks.inside(config, label)
 
 
+def _readiness(request: Request, facts: Facts) -> tuple[list[OutsideStep], list[InsideStep]]:
+    if not request.notify:
+        return [], []
+    from ocirun.linux import readiness
+
+    source = readiness.folder(request)
+    copied, attached = mounts.bind(source, readiness.DESTINATION, readiness.OPTIONS, readiness.POINTER, facts.may_mount)
+    return [readiness.prepare(request), *copied], attached
+
+
 def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
     """The devices, unless the image's /dev is a bind mount that brings its own."""
     if mounts.provides(config, "/dev"):
         return [], []
-    return devices.plan(config, facts.initial_userns and not userns, facts.may_mount)
+    return devices.plan(config, facts.initial_userns and not userns, facts.may_mount, facts.initial_userns)
 
 
 def _scheduling(process: dict[str, Any], pointer: str, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
@@ -286,7 +309,7 @@ def _into_namespaces(config: dict[str, Any], spaces: namespaces.Namespaces, requ
 
 def _without_mounts(config: dict[str, Any], root: OutsideStep, request: Request) -> list[InsideStep]:
     """The root where there is no mount namespace: chroot(2) into the plain directory."""
-    _refuse_mounts(config)
+    _refuse_mounts(config, request)
     process = config.get("process")
     return [
         rootfs.enter_plain(root),
@@ -311,7 +334,7 @@ def _refuse_windows(process: dict[str, Any], pointer: str) -> None:
         raise NotSupported("a user's name is for Windows only; Linux has uid and gid", where=f"{pointer}/user/username")
 
 
-def _refuse_mounts(config: dict[str, Any]) -> None:
+def _refuse_mounts(config: dict[str, Any], request: Request) -> None:
     """Without a mount namespace every mount would be the host's: refused, not applied to the host."""
     linux: dict[str, Any] = config.get("linux") or {}
     wanted = (
@@ -320,6 +343,7 @@ def _refuse_mounts(config: dict[str, Any]) -> None:
         ("/linux/readonlyPaths", linux.get("readonlyPaths")),
         ("/root/readonly", config["root"].get("readonly")),
         ("/linux/rootfsPropagation", linux.get("rootfsPropagation")),
+        ("$NOTIFY_SOCKET", request.notify),
     )
     for pointer, value in wanted:
         if value:

@@ -17,6 +17,7 @@ class Request:
 
     detached: the runtime returns when the program runs (or, for `create`, before it).
     listen_fds: how many descriptors socket activation passes (sd_listen_fds(3)), from 3 on.
+    notify: a supervisor waits for the program to say that it is ready (NOTIFY_SOCKET).
     starts: the program runs in the same command.
     cache: directory of compiled programs.
     """
@@ -29,6 +30,7 @@ class Request:
         "listen_fds",
         "no_new_keyring",
         "no_pivot",
+        "notify",
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
@@ -50,6 +52,7 @@ class Request:
         self.listen_fds = _listen_fds()
         self.detached = arguments.command == "create" or arguments.flag("detach")
         self.starts = arguments.command == "run"
+        self.notify = arguments.command != "exec" and bool(os.environ.get("NOTIFY_SOCKET"))
         self.systemd_cgroup = general.flag("systemd-cgroup")
         _check_open(self.preserve_fds + self.listen_fds)
 

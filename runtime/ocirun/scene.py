@@ -20,10 +20,12 @@ class Scene:
     console:  socket on which the pty's master goes to the engine, -1 to send it to the parent.
     waiting:  the listening socket of a `create`, -1 for `run` and `exec`.
     state:    the container's state as hooks get it, without the pid.
+    logs:     where the annotations want what hooks print on stdout and stderr, -1 for nowhere.
+    top:      O_PATH descriptor of the host's ``/``, over which the root still has to move, else -1.
     shared:   a mounted empty directory whose clones mask directories, -1 until first needed.
     """
 
-    __slots__ = ("channel", "console", "cwd", "proc", "root", "shared", "state", "waiting")
+    __slots__ = ("channel", "console", "cwd", "logs", "proc", "root", "shared", "state", "top", "waiting")
 
     def __init__(self, channel: Channel, proc: int) -> None:
         self.channel = channel
@@ -33,4 +35,6 @@ class Scene:
         self.console = -1
         self.waiting = -1
         self.shared = -1
+        self.top = -1
         self.state = b""
+        self.logs = (-1, -1)

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocirun.linux.readiness import Readiness
     from ocirun.state import Entry
 
 
@@ -50,6 +51,15 @@ def _hand_over(listener: list[str], pid: int, document: dict[str, Any], fd: int)
     deliver(listener[0], listener[1], pid, document, fd)
 
 
+def awaited(entry: Entry) -> Readiness | None:
+    """The socket on which the program says that it is ready, when a supervisor waits for that."""
+    if not entry.record.get("notify"):
+        return None
+    from ocirun.linux import readiness
+
+    return readiness.expected(entry)
+
+
 def start(entry: Entry, channel: Channel) -> None:
     """Execute the container's program and record that it runs."""
     try:
@@ -72,7 +82,7 @@ def poststart(entry: Entry) -> None:
 
     document = jsontext.dumps(entry.oci(state.RUNNING)).encode("utf-8", "surrogateescape")
     try:
-        hooks.run_all(configured, "/hooks/poststart", document)
+        hooks.run_all(configured, "/hooks/poststart", document, entry.record)
     except Failure:
         destroy.kill_and_wait(entry)
         destroy.delete(entry)

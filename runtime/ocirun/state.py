@@ -3,6 +3,8 @@
     <root>/<id>/state.json    the record: all that start, state, kill and delete need; replaced by rename(2)
     <root>/<id>/config.json   the configuration as it was at create: later edits of the bundle do not count
     <root>/<id>/start         the socket on which a created container waits for `start`
+    <root>/<id>/device-0  …   nodes of linux.devices that are bound, where the container cannot make them
+    <root>/<id>/notify/       the container's /run/notify, when a supervisor waits for it (see `readiness`)
     <root>/@cache/            compiled seccomp programs; ``@`` cannot occur in an id
 
 The folder itself is the lock (flock(2)) and the claim on the id (mkdir(2) is atomic). Readers take no lock: they see
@@ -37,7 +39,7 @@ STOPPED: Final = "stopped"
 
 _ID_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 _ID_MAXIMUM: Final = 1024
-_FILES: Final = ("start", "config.json", "config.json.new", "state.json.new", "state.json")
+_FILES: Final = ("notify/notify.sock", "start", "config.json", "config.json.new", "state.json.new", "state.json")
 _LOCK_SECONDS: Final = 10.0
 
 
@@ -135,11 +137,26 @@ class Entry:
         By name, since after a failure there may be no descriptor left to list a folder with.
         """
         for name in _FILES:
-            try:
-                os.unlink(name, dir_fd=self.fd)
-            except FileNotFoundError:
-                continue
+            self._unlinked(name)
+        number = 0
+        while self._unlinked(self.device(number)):
+            number += 1
+        try:
+            os.rmdir("notify", dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
         os.rmdir(self.path)
+
+    def device(self, number: int) -> str:
+        """The name of a device's node; they are numbered from 0 without a gap."""
+        return f"device-{number}"
+
+    def _unlinked(self, name: str) -> bool:
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            return False
+        return True
 
     def socket_address(self) -> str:
         """The start socket by descriptor: a path below --root may be longer than sun_path's 108 bytes."""

@@ -136,7 +136,7 @@ class Channel:
         """Say FAILED for `step`; numbers only, the parent makes the words."""
         call = getattr(problem, "call", "")
         detail = getattr(problem, "detail", "") or problem.filename or ""
-        if isinstance(detail, str):
-            detail = detail.encode("utf-8", "replace")
+        if not isinstance(detail, bytes):  # a descriptor where a file was given by one
+            detail = str(detail).encode("utf-8", "replace")
         payload = b"%d\0%d\0%s\0%s" % (step, problem.errno or 0, call.encode(), detail[: _LONGEST // 2])
         self.send(FAILED, payload)

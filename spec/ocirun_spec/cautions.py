@@ -10,7 +10,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from . import properties
-from .mount_options import OPTIONS
+from .mount_options import OPTIONS, find
 from .names import CAPABILITIES
 from .positions import Positions, escape
 from .problem import Problem, did_you_mean
@@ -74,7 +74,7 @@ class Cautions:
 
     def _options(self, config: dict[str, Any]) -> Iterator[Problem]:
         for pointer, name in _strings(config, ("mounts",), 3):
-            if "/options/" not in pointer or name in OPTIONS or "=" in name:
+            if "/options/" not in pointer or find(name) or "=" in name:
                 continue
             close = difflib.get_close_matches(name, OPTIONS, 1, 0.85)
             if close:

@@ -9,12 +9,14 @@ An option has one of these kinds:
     bind, rbind, remount, tmpcopyup, idmap, ridmap, defaults
                  what the name says: the runtime acts on them, no bit stands for them alone
 
-Whatever is not in the table is for the filesystem itself (config.md, Linux mount options). `ro` and `rw` are flags that
+`CUSTOM` has more words that mount(8) knows: it keeps them from the kernel, and so does `find`. Whatever is in neither
+table is for the filesystem itself (config.md, Linux mount options). `ro` and `rw` are flags that
 also carry a key, because a filesystem of its own may be made read-only as well.
 
 Times of access are one field of three values, not three bits (linux/mount.h, MOUNT_ATTR__ATIME): MOUNT_ATTR_RELATIME is
-0, so an option that undoes another, such as `atime`, lists in `attr_clear` the value that it undoes. `attributes` does
-the arithmetic; mount_setattr(2) wants the whole field in attr_clr whenever one of its values changes.
+0, so an option that undoes another, such as `atime`, lists in `attr_clear` the value that it undoes. `norelatime` undoes
+an earlier `relatime`, and asks for nothing by itself. `attributes` does the arithmetic; mount_setattr(2) wants the whole
+field in attr_clr whenever one of its values changes.
 """
 
 from __future__ import annotations
@@ -154,6 +156,22 @@ def _table() -> dict[str, MountOption]:
 
 OPTIONS: dict[str, MountOption] = _table()
 
+_OWNED = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+_PLAIN = MountOption(DEFAULTS)
+
+CUSTOM: dict[str, MountOption] = {
+    **dict.fromkeys(("auto", "noauto", "_netdev", "nouser", "noowner", "nogroup"), _PLAIN),
+    **dict.fromkeys(("owner", "group"), MountOption(FLAG, _OWNED)),
+    **dict.fromkeys(("user", "users"), MountOption(FLAG, _OWNED | MOUNT_ATTR_NOEXEC)),
+}
+"""What mount(8) knows of fstab(5): who may mount, and when; to be mounted by other users implies some flags."""
+
+
+def find(name: str) -> MountOption | None:
+    """What a word means, or None for one that is the filesystem's; ``x-`` and ``comment=`` begin remarks."""
+    option = OPTIONS.get(name) or CUSTOM.get(name)
+    return _PLAIN if option is None and name.startswith(("x-", "comment=")) else option
+
 
 def attributes(options: Iterable[str], kind: str = FLAG) -> tuple[int, int]:
     """(attr_set, attr_clr) of mount_setattr(2) for those options that are of the kind, FLAG or RECURSIVE.
@@ -163,10 +181,12 @@ def attributes(options: Iterable[str], kind: str = FLAG) -> tuple[int, int]:
     to_set = to_clear = atime = 0
     atime_changes = False
     for name in options:
-        option = OPTIONS.get(name)
+        option = find(name)
         if option is None or option.kind != kind:
             continue
-        if name.endswith("atime") and not name.endswith("diratime"):
+        if name.endswith("norelatime"):
+            atime_changes = atime_changes and atime != MOUNT_ATTR_RELATIME
+        elif name.endswith("atime") and not name.endswith("diratime"):
             atime_changes = True
             if option.attr_clear == MOUNT_ATTR__ATIME:
                 atime = option.attr_set

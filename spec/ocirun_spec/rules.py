@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     Rule = Callable[[Config], Iterator[Finding]]
 
 _UINT32_END = 1 << 32
+_NO_ID = _UINT32_END - 1
 _TERMINAL_SIZE_MAX = 65535  # struct winsize has unsigned shorts (ioctl_tty(2))
 _SWAPPINESS_UNSET = (1 << 64) - 1  # what -1 became in configs of older engines
+_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
 def check(config: Config) -> list[Finding]:
@@ -86,6 +88,22 @@ def process_terminal(config: Config) -> Iterator[Finding]:
             yield f"/process/consoleSize/{side}", f"a terminal has at most {_TERMINAL_SIZE_MAX} rows and columns"
 
 
+def process_user(config: Config) -> Iterator[Finding]:
+    """Ids are ids, and a umask has permission bits only (config.md, POSIX-platform User).
+
+    For setresuid(2) the largest number means "leave it as it is": the program would silently stay root.
+    """
+    user = config.get("process", {}).get("user", {})
+    for name in ("uid", "gid"):
+        if user.get(name) == _NO_ID:
+            yield f"/process/user/{name}", f"{_NO_ID} is not an id, it stands for none"
+    for index, gid in enumerate(user.get("additionalGids", ())):
+        if gid == _NO_ID:
+            yield f"/process/user/additionalGids/{index}", f"{_NO_ID} is not an id, it stands for none"
+    if user.get("umask", 0) > 0o777:
+        yield "/process/user/umask", f"the umask {user['umask']:#o} has more than the nine permission bits"
+
+
 def process_rlimits(config: Config) -> Iterator[Finding]:
     """Resource limits are known, unique, and not above their ceiling (config.md, POSIX process)."""
     seen: set[str] = set()
@@ -138,14 +156,15 @@ def _mount_idmap(config: Config, mount: Config, place: str) -> Iterator[Finding]
 
 
 def hooks(config: Config) -> Iterator[Finding]:
-    """The path of a hook is absolute (config.md, POSIX-platform Hooks)."""
-    for name, entries in config.get("hooks", {}).items():
-        if not isinstance(entries, list):
-            continue  # a member that the specification does not know
-        for index, hook in enumerate(entries):
-            path = hook.get("path") if isinstance(hook, dict) else None
-            if isinstance(path, str) and not path.startswith("/"):
-                yield f"/hooks/{name}/{index}/path", f'the path "{path}" of the hook is not absolute'
+    """The path of a hook is absolute, and its variables have a name (config.md, POSIX-platform Hooks)."""
+    for kind in _HOOKS:
+        for index, hook in enumerate(config.get("hooks", {}).get(kind, ())):
+            place = f"/hooks/{kind}/{index}"
+            if not hook["path"].startswith("/"):
+                yield place + "/path", f'the path "{hook["path"]}" of the hook is not absolute'
+            for at, entry in enumerate(hook.get("env", ())):
+                if not entry or entry[0] == "=":
+                    yield f"{place}/env/{at}", f'the variable "{entry}" has no name'
 
 
 def annotation_keys(config: Config) -> Iterator[Finding]:
@@ -319,7 +338,13 @@ def _token(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-PROCESS_RULES: tuple[Rule, ...] = (process_command, process_environment, process_terminal, process_rlimits)
+PROCESS_RULES: tuple[Rule, ...] = (
+    process_command,
+    process_environment,
+    process_terminal,
+    process_user,
+    process_rlimits,
+)
 
 RULES: tuple[Rule, ...] = (
     oci_version,

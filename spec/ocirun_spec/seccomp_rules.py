@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 NOTIFY = "SCMP_ACT_NOTIFY"
 WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _DATA_MAX = 0xFFFF  # SECCOMP_RET_DATA of linux/seccomp.h
+_MAX_ERRNO = 4095  # of linux/err.h; libseccomp takes what is below
 
 
 def seccomp_actions(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -30,6 +31,8 @@ def _errno(action: str, value: int | None, place: str) -> Iterator[tuple[str, st
         yield place, f"{action} returns no errno"
     elif value > _DATA_MAX:
         yield place, f"the errno {value} does not fit in 16 bits"
+    elif action == WITH_ERRNO[0] and value >= _MAX_ERRNO:
+        yield place, f"the errno {value} is not below {_MAX_ERRNO}"
 
 
 def seccomp_notify(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

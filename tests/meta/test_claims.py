@@ -10,7 +10,7 @@ import pytest
 from meta.sources import modules, parsed
 
 from ocirun import claims
-from ocirun.linux import capabilities, seccomp
+from ocirun.linux import seccomp
 from ocirun_spec.properties import CONFIG
 
 pytestmark = [pytest.mark.meta]
@@ -70,6 +70,5 @@ def test_a_flag_that_the_kernel_does_not_know_is_not_supported(monkeypatch: pyte
     assert set(claimed["knownFlags"]) - set(claimed["supportedFlags"]) >= {"SECCOMP_FILTER_FLAG_OF_TOMORROW"}
 
 
-def test_capabilities_end_where_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capabilities, "last_capability", lambda: 2)
-    assert claims.known_capabilities() == ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]
+def test_capabilities_are_in_the_order_of_their_numbers() -> None:
+    assert claims.known_capabilities()[:3] == ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from process.box import Box
+from process.calls import Calls, compile_calls
 from support import facility
 from support.facility import need
 from support.runtime import Runtime, runtime_path
@@ -30,3 +31,15 @@ def box(tmp_path: Path, program: Path) -> Iterator[Box]:
     need(facility.root, facility.busybox)
     with Runtime(program, tmp_path / "root", tmp_path / "calls") as runtime:
         yield Box(runtime, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def calls_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`probes/calls.c`, compiled once."""
+    return compile_calls(tmp_path_factory.mktemp("calls"))
+
+
+@pytest.fixture
+def calls(box: Box, calls_program: Path) -> Calls:
+    """A program in the box's image that makes any system call."""
+    return Calls(box, calls_program)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from support.runtime import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -34,13 +34,17 @@ DEADLINE = 20.0
 class Received:
     """One container process state and the descriptor that came with it; in the context its notifications are answered.
 
-    `answers` gives a negated errno, or a value to return, for the number of a system call; others go on.
+    `answers` gives a negated errno, or a value to return, for the number of a system call; others go on. `think` is
+    called with the waiting process before each answer.
     """
 
-    def __init__(self, state: dict[str, Any], fd: int, answers: Mapping[int, int]) -> None:
+    def __init__(
+        self, state: dict[str, Any], fd: int, answers: Mapping[int, int], think: Callable[[int], None] | None = None
+    ) -> None:
         self.state = state
         self.fd = fd
         self.answers = answers
+        self.think = think
         self.seen: list[int] = []
         self._stop, self._stopped = os.pipe()
         self._thread = threading.Thread(target=self._serve)
@@ -67,8 +71,10 @@ class Received:
         notification = bytearray(NOTIFICATION.size)
         try:
             fcntl.ioctl(self.fd, SECCOMP_IOCTL_NOTIF_RECV, notification)
-            ident, _pid, _flags, number, *_ = NOTIFICATION.unpack(notification)
+            ident, pid, _flags, number, *_ = NOTIFICATION.unpack(notification)
             self.seen.append(number)
+            if self.think:
+                self.think(pid)
             value = self.answers.get(number)
             if value is None:
                 answer = RESPONSE.pack(ident, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
@@ -82,9 +88,10 @@ class Received:
 class Listener:
     """Listens at a path and serves each state that comes, in a thread; leaving the context ends it all."""
 
-    def __init__(self, path: Path, answers: Mapping[int, int]) -> None:
+    def __init__(self, path: Path, answers: Mapping[int, int], think: Callable[[int], None] | None = None) -> None:
         self.path = path
         self.answers = answers
+        self.think = think
         self.received: list[Received] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
@@ -129,4 +136,4 @@ class Listener:
         assert len(fds) == 1, "the first message carries one descriptor"
         while part := connection.recv(4096):
             data += part
-        return Received(json.loads(data), fds[0], self.answers)
+        return Received(json.loads(data), fds[0], self.answers, self.think)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from process.box import NAMESPACE_FILES, namespaces_of, one_sentence, read_json
-from support.bundle import default_config, with_hook, with_shell
+from support.bundle import default_config, with_hook, with_shell, with_user_namespace
 from support.runtime import wait_for
 
 from ocirun_spec.schema import state_schema, validator
@@ -128,15 +128,41 @@ def test_create_container_sees_the_host_and_start_container_the_container(box: B
     assert (box.shared / "start").read_text() == "inside\n"
 
 
-def test_a_mount_of_create_container_reaches_the_container_only(box: Box) -> None:
-    """What the mount-injecting hooks of engines count on: the namespace is the container's, the host unchanged."""
+INSIDE = 'nsenter --mount --target "$(sed "s/.*\\"pid\\":\\([0-9]*\\).*/\\1/")"'
+
+
+@pytest.mark.parametrize("options", [[], ["--no-pivot"]], ids=["pivot", "chroot"])
+@pytest.mark.parametrize(("stage", "enter"), [("createContainer", ""), ("createRuntime", INSIDE), ("prestart", INSIDE)])
+def test_what_a_hook_mounts_at_the_root_reaches_the_container_only(
+    box: Box, stage: str, enter: str, options: list[str]
+) -> None:
+    """What the mount-injecting hooks of engines count on: root.path is the container's root, the host unchanged."""
     target = box.rootfs / "mnt"
-    config = with_shell(default_config(), "cat /mnt/file")
+    config = with_shell(default_config(), "cat /mnt/file; ls /")
     before = box.snapshot()
-    hook(config, "createContainer", f"mount -t tmpfs none {target} && echo injected > {target}/file")
-    result = box.run(config)
-    assert result.out in ("injected\n", ""), result.details()
+    script = f"mount -t tmpfs none {target} && echo injected > {target}/file"
+    hook(config, stage, f"{enter} sh -c '{script}'")
+    plain = box.run(with_shell(default_config(), "ls /"), *options).ok().out
+    assert box.run(config, *options).ok().out == "injected\n" + plain
     assert not list(target.iterdir())
+    before.assert_unchanged()
+
+
+@pytest.mark.parametrize("propagation", ["shared", "rshared", "slave", "private"])
+def test_hooks_and_the_roots_propagation(box: Box, propagation: str) -> None:
+    config = with_shell(default_config(), "ls /bin/busybox")
+    config["linux"]["rootfsPropagation"] = propagation
+    before = box.snapshot()
+    assert box.run(hook(config, "createContainer", "exit 0")).ok().out == "/bin/busybox\n"
+    before.assert_unchanged()
+
+
+def test_hooks_in_a_user_namespace_that_cannot_get_to_the_root(box: Box) -> None:
+    """Its root cannot look below a closed folder of the host; the container is made nevertheless."""
+    config = with_user_namespace(with_shell(default_config(), "ls /bin/busybox"))
+    before = box.snapshot()
+    box.directory.chmod(0o700)
+    assert box.run(hook(config, "createRuntime", "exit 0")).ok().out == "/bin/busybox\n"
     before.assert_unchanged()
 
 
@@ -183,7 +209,7 @@ def test_the_error_says_how_a_hook_ended(box: Box, script: str, how: str) -> Non
     assert how in one_sentence(box.create(failing(box, "createRuntime", script)).expect(1))
 
 
-@pytest.mark.parametrize("stage", ["createRuntime", "createContainer", "startContainer", "poststart"])
+@pytest.mark.parametrize("stage", [*BEFORE_START, "startContainer", "poststart"])
 @pytest.mark.parametrize(("path", "why"), [("/no/such/hook", "no such file or directory"), ("/", "permission denied")])
 def test_a_hook_that_cannot_be_executed(box: Box, stage: str, path: str, why: str) -> None:
     box.write(with_hook(default_config(), stage, path))
@@ -195,7 +221,7 @@ def test_a_hook_that_cannot_be_executed(box: Box, stage: str, path: str, why: st
     before.assert_unchanged()
 
 
-@pytest.mark.parametrize("stage", ["createRuntime", "createContainer", "startContainer", "poststart"])
+@pytest.mark.parametrize("stage", [*BEFORE_START, "startContainer", "poststart"])
 def test_a_hook_that_takes_too_long_is_killed(box: Box, stage: str) -> None:
     box.write(failing(box, stage, f"echo $$ > {place(box, stage)}/pid; exec sleep 1000", timeout=1))
     before = box.snapshot()
@@ -247,11 +273,15 @@ def test_a_hook_that_leaves_a_process_behind_does_not_hang(box: Box, stage: str)
 
 @pytest.mark.parametrize("stage", [*OUTER, *INNER])
 def test_hooks_get_no_descriptors_of_the_runtime(box: Box, stage: str) -> None:
-    result = box.run(with_hook(default_config(), stage, "/bin/ls", "/proc/self/fd")).ok()
-    assert result.out.split() == ["0", "1", "2", "3"], "the last one is the folder that ls has opened"
+    config = box.with_shared(default_config())
+    box.run(hook(config, stage, f"exec ls /proc/self/fd > {place(box, stage)}/fds")).ok()
+    found = (box.shared / "fds").read_text().split()
+    assert found == ["0", "1", "2", "3"], "the last one is the folder that ls has opened"
 
 
 @pytest.mark.parametrize("stage", [*OUTER, *INNER])
 def test_hooks_have_usual_signals(box: Box, stage: str) -> None:
-    result = box.run(with_hook(default_config(), stage, "/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")).ok()
-    assert [int(mask, 16) for mask in result.out.split()[1::2]] == [0, 0]
+    said = box.directory / "said"
+    config = with_hook(default_config(), stage, "/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")
+    box.run({**config, "annotations": {"run.oci.hooks.stdout": str(said)}}).ok()
+    assert [int(mask, 16) for mask in said.read_text().split()[1::2]] == [0, 0]

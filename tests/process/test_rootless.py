@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,22 @@ def test_the_host_stays_the_hosts(box: Box) -> None:
     out = box.shell("cat /root.txt 2>/dev/null || echo no; touch /made && stat -c %u /made", config)
     assert out.split() == ["no", "0"]
     assert (box.rootfs / "made").stat().st_uid == PLAIN
+
+
+def test_devices_are_those_of_the_host(box: Box) -> None:
+    """Bound as they are, which is said of what was asked for; a wrong file in their place is an error."""
+    config = config_of(box, "stat -c %t:%T:%a /dev/full; echo x > /dev/full")
+    config["linux"]["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 0}]
+    result = box.run(config)
+    assert result.out == f"1:7:{stat.S_IMODE(os.stat('/dev/full').st_mode):o}\n"
+    assert "No space left on device" in result.err
+    (said,) = [line["msg"] for line in result.log if line["msg"].startswith("/linux/devices")]
+    assert said == "/linux/devices/0: ignoring fileMode, uid: /dev/full is the host's device, bound as it is"
+    for path, minor, words in (("/dev/full", 9, "is another device"), ("/dev/no-such", 7, "no such file or directory")):
+        config["linux"]["devices"] = [{"path": path, "type": "c", "major": 1, "minor": minor}]
+        sentence = one_sentence(box.run(config).expect(1))
+        assert f"/linux/devices/0: bind the host's device {path}" in sentence
+        assert words in sentence
 
 
 def test_a_config_without_a_user_namespace_says_what_is_missing(box: Box) -> None:

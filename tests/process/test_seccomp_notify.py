@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from process.box import Box
+    from process.calls import Calls
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
 
@@ -247,7 +248,21 @@ def wrapper(box: Box, program: Path, trace: Path) -> Path:
     return path
 
 
-def test_the_default_action_is_refused(box: Box) -> None:
-    config = notifying(box.directory / "nobody.sock", defaultAction="SCMP_ACT_NOTIFY")
-    sentence = one_sentence(box.run(config).expect(1))
-    assert "/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY as the default action is refused" in sentence
+def test_the_default_action(box: Box) -> None:
+    """The listener is asked about everything from the end of the set-up on, execve(2) of the program included."""
+    with listening(box, mkdir=-errno.EMLINK) as listener:
+        config = notifying(listener.path, defaultAction="SCMP_ACT_NOTIFY", syscalls=[])
+        result = box.run(with_shell(config, TRY)).ok()
+        seen = listener.received[0].seen
+    assert "status 1" in result.out
+    assert "Too many links" in result.err
+    assert {numbers()["execve"], numbers()["mkdir"]} <= set(seen)
+
+
+def test_the_default_action_asks_about_newer_calls_too(calls: Calls) -> None:
+    """What the profile does not know is the listener's to decide, not ENOSYS."""
+    with listening(calls.box) as listener:
+        profile = notifying(listener.path, defaultAction="SCMP_ACT_NOTIFY")["linux"]["seccomp"]
+        profile["syscalls"] = [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]
+        assert calls.answers(profile, (110,), (5000,)) == [0, -errno.ENOSYS]
+        assert 5000 in listener.received[0].seen

@@ -97,6 +97,14 @@ def test_exec_has_the_profile_that_it_asks_for(box: Box) -> None:
     assert "no-such-profile" in sentence
 
 
+def test_a_process_file_without_a_profile_has_the_containers(box: Box) -> None:
+    box.start_sleeper(confined(box, PROFILE))
+    process = default_config("cat", "/proc/self/attr/current")["process"]
+    assert box.runtime.exec_process(box.ident, process).ok().out == f"{PROFILE} (enforce)\n"
+    process["apparmorProfile"] = f"{PROFILE}-strict"
+    assert box.runtime.exec_process(box.ident, process).ok().out == f"{PROFILE}-strict (enforce)\n"
+
+
 def test_exec_without_the_option_has_the_container_s_profile(box: Box) -> None:
     box.start_sleeper(confined(box, PROFILE))
     assert box.exec("cat /proc/self/attr/current").ok().out == f"{PROFILE} (enforce)\n"

@@ -62,6 +62,39 @@ def test_nothing_above_the_container_s_cgroup_is_in_reach(box: Box) -> None:
     assert out.split() == ["/sys/fs", "0"]
 
 
+@pytest.mark.parametrize("options", [["nsdelegate"], ["rprivate", "memory_recursiveprot"]])
+def test_options_of_the_filesystem(box: Box, options: list[str]) -> None:
+    """The container's own cgroup2 gets them; what it does not know is refused in the kernel's words."""
+    config = limited(box, namespace=True)
+    (mount,) = [each for each in config["mounts"] if each["type"] == "cgroup"]
+    mount["options"] += options
+    assert box.shell(LOOK, config).split()[0] == "0::/"
+    mount["options"].append("no-such-option")
+    result = box.run(config).expect(1)
+    assert "/mounts/6: mount cgroup on /sys/fs/cgroup" in result.err
+    assert "cgroup2: Unknown parameter 'no-such-option'" in result.err
+
+
+def test_a_bound_view_takes_no_option_of_the_filesystem(box: Box) -> None:
+    config = limited(box, namespace=False)
+    (mount,) = [each for each in config["mounts"] if each["type"] == "cgroup"]
+    mount["options"].append("nsdelegate")
+    assert "/mounts/6/options: mount cgroup on /sys/fs/cgroup: only a cgroup2" in box.run(config).expect(1).err
+
+
+@pytest.mark.parametrize("namespace", [True, False])
+def test_recursive_options_and_propagation(box: Box, namespace: bool) -> None:
+    config = limited(box, namespace, writable=True)
+    (mount,) = [each for each in config["mounts"] if each["type"] == "cgroup"]
+    mount["options"] = ["rro", "rnosuid", "rslave"]
+    table = box.shell("cat /proc/self/mountinfo", config).splitlines()
+    (line,) = [line for line in table if " /sys/fs/cgroup " in line]
+    assert {"ro", "nosuid"} <= set(line.split()[5].split(","))
+    assert "shared" not in line
+    script = "mkdir /sys/fs/cgroup/sub 2>/dev/null || echo kept"
+    assert box.run(with_script(config, script)).ok().out.split() == ["kept"]
+
+
 def test_with_a_user_namespace(box: Box) -> None:
     config = with_user_namespace(limited(box, namespace=True))
     box.rootfs.parent.parent.chmod(0o755)

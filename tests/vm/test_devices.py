@@ -47,6 +47,30 @@ def test_the_default_devices_work(box: Box) -> None:
     assert box.shell(script, ruled(DENY)).split() == ["0", "1", "1", "1", "1", "ptmx"]
 
 
+NULL: dict[str, Any] = {"type": "c", "major": 1, "minor": 3}
+
+
+@pytest.mark.parametrize(
+    ("rules", "works"),
+    [
+        (({"allow": False, "access": "w", **NULL}, DENY), True),
+        ((DENY, {"allow": False, "access": "w", **NULL}), False),
+        ((DENY, {"allow": False, "access": "w", **NULL}, {"allow": True, "access": "w", **NULL}), True),
+    ],
+)
+def test_a_default_device_can_be_denied_by_its_number(box: Box, rules: tuple[dict[str, Any], ...], works: bool) -> None:
+    """The runtime's own list does not come after the configured rules."""
+    script = "(: </dev/null) && echo in; (: >/dev/null) && echo out; true"
+    result = box.run(with_shell(ruled(*rules), script))
+    assert result.out.split() == (["in", "out"] if works else ["in"])
+
+
+def test_making_single_nodes_can_be_denied(box: Box) -> None:
+    make = "for d in 'c 1 11' 'c 1 12' 'b 7 0'; do mknod /tmp/x $d 2>/dev/null && echo $d && rm /tmp/x; done; true"
+    rules = (DENY, {"allow": False, "access": "m", **KMSG}, {"allow": False, "access": "m", "type": "b"})
+    assert box.shell(make, ruled(*rules)) == "c 1 12\n"
+
+
 def test_a_listed_device_is_there_and_open(box: Box) -> None:
     config = ruled(DENY, {"allow": True, "access": "r", **KMSG})
     config["linux"]["devices"] = [{"path": "/dev/kmsg", "fileMode": 0o600, "uid": 0, "gid": 0, **KMSG}]

@@ -28,11 +28,17 @@ LIMITS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"memory": {"limit": 64 * MIB}}, {"memory.max": str(64 * MIB), "memory.low": "0", "memory.swap.max": "max"}),
     ({"memory": {"limit": 64 * MIB, "swap": 64 * MIB}}, {"memory.swap.max": "0"}),
     ({"memory": {"limit": -1, "swap": -1}}, {"memory.max": "max", "memory.swap.max": "max"}),
+    ({"memory": {"limit": 64 * MIB, "swap": -1}}, {"memory.swap.max": "max"}),
+    ({"memory": {"reservation": -1}}, {"memory.low": "max"}),
     (
         {"cpu": {"shares": 2048, "quota": 50000, "period": 200000, "burst": 10000}},
         {"cpu.weight": str(cpu_weight(2048)), "cpu.max": "50000 200000", "cpu.max.burst": "10000"},
     ),
     ({"cpu": {"shares": 1024}}, {"cpu.weight": "100", "cpu.max": "max 100000"}),
+    ({"cpu": {"shares": 2}}, {"cpu.weight": "1"}),
+    ({"cpu": {"shares": 512}}, {"cpu.weight": "59"}),
+    ({"cpu": {"shares": 262144}}, {"cpu.weight": "10000"}),
+    ({"cpu": {"quota": -1}}, {"cpu.max": "max 100000"}),
     ({"cpu": {"period": 50000}}, {"cpu.max": "max 50000"}),
     ({"cpu": {"idle": 1}}, {"cpu.idle": "1"}),
     ({"cpu": {"cpus": "1", "mems": "0"}}, {"cpuset.cpus": "1", "cpuset.cpus.effective": "1", "cpuset.mems": "0"}),
@@ -56,6 +62,19 @@ def test_pids_max_stops_a_fork(box: Box) -> None:
     result = box.run(with_shell(config, script))
     assert "forked" not in result.out
     assert "fork" in result.err, result.details()
+
+
+def test_a_pids_limit_of_zero_lets_the_program_run_and_not_fork(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"pids": {"limit": 0}})
+    result = box.run(with_shell(config, "read x </sys/fs/cgroup/pids.max; echo $x; sleep 1 & echo forked"))
+    assert result.out == "0\n"
+    assert "can't fork" in result.err, result.details()
+
+
+def test_no_pids_limit_needs_no_controller(box: Box) -> None:
+    with Group(box.name("plain")) as parent:
+        config = with_cgroup(default_config(), f"{parent.name}/box", {"pids": {"limit": -1}})
+        assert box.shell("ls /sys/fs/cgroup | grep pids.max; echo .", config) == ".\n"
 
 
 def test_memory_max_kills_what_needs_more(box: Box) -> None:
@@ -145,7 +164,9 @@ def test_six_mebibytes_are_enough_to_start(box: Box) -> None:
 def test_a_limit_too_small_to_start_in_is_said(box: Box) -> None:
     limit = {"memory": {"limit": 4096, "swap": 4096}}
     result = box.run(with_args(with_cgroup(default_config(), f"/{box.ident}", limit), "true")).expect(1)
-    one_sentence(result)
+    sentence = one_sentence(result)
+    assert "/linux/resources/memory/limit: the container's first process was killed for want of memory" in sentence
+    assert "memory.max is 4096" in sentence
     assert "linux.resources.memory" in result.err
 
 
@@ -187,6 +208,25 @@ def test_a_cgroup_that_was_there_is_used_and_kept(box: Box) -> None:
         wait_for(lambda: len(read(old.path, "cgroup.procs").split()) >= 3)
         other = box.runtime.create(box.name("other"), box.bundle).expect(1)
         assert "not empty" in one_sentence(other)
+
+
+def test_a_frozen_cgroup_is_refused(box: Box) -> None:
+    with Group(box.name("cold")) as old:
+        (old.path / "cgroup.freeze").write_text("1")
+        sentence = one_sentence(box.create(with_cgroup(default_config(), old.name)).expect(1))
+        assert f"/linux/cgroupsPath: the cgroup {old.path} is frozen" in sentence
+
+
+def test_a_relative_path_is_the_same_place_wherever_the_runtime_is_called(box: Box) -> None:
+    with Group(box.name("slice")) as parent:
+        bundle = box.write(with_cgroup(default_config("sleep", "1000"), f"{box.ident}/x"))
+        for caller in ("one", "one/two"):
+            (parent.path / caller).mkdir()
+            run = f"{box.runtime.path} --root {box.runtime.root} run -d -b {bundle} {box.ident}"
+            enter = f"echo $$ > {parent.path / caller}/cgroup.procs && exec {run}"
+            subprocess.run(["sh", "-c", enter], check=True, timeout=60, stdin=subprocess.DEVNULL)
+            assert group_of(box.runtime.state(box.ident)["pid"]) == TOP / box.ident / "x"
+            box.runtime.delete(box.ident, force=True).ok()
 
 
 def test_without_a_path_the_cgroup_has_the_container_s_name(box: Box, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _config(entry: Entry) -> dict[str, Any]:
 def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
     """The process object: of the file, or the container's own changed by the options."""
     if path := arguments.text("process"):
-        return _from_file(path)
+        return _confined(_from_file(path), config.get("process") or {})
     if len(arguments.positionals) < 2:
         raise Failure("exec takes ID COMMAND [ARG…]: no command given", hint="or pass --process FILE")
     process = dict(config.get("process") or {"cwd": "/"})
@@ -118,6 +118,12 @@ def _from_file(path: str) -> dict[str, Any]:
         bundle.warn_unknown(path, text, process, "/process")
     checked: dict[str, Any] = process
     return checked
+
+
+def _confined(process: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
+    """SECURITY: who names no profile or label does not ask for none: the process has the container's, as with runc."""
+    names = [name for name in ("apparmorProfile", "selinuxLabel") if container.get(name) and not process.get(name)]
+    return process | {name: container[name] for name in names}
 
 
 def _user(arguments: Arguments, user: dict[str, Any]) -> dict[str, Any]:

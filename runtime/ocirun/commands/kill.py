@@ -1,11 +1,17 @@
-"""`kill`: a signal to the container's process, or with --all to every process of its cgroup."""
+"""`kill`: a signal to the container's process, or with --all to every process of its cgroup.
+
+Without a signal it is the one of the annotation org.opencontainers.image.stopSignal (config.md, Annotations). What is
+no signal there has been in the image all along and must not keep anybody from stopping the container: a warning, and
+SIGTERM.
+"""
 
 from __future__ import annotations
 
-from ocirun import cli, state
+from ocirun import cli, log, state
 from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
+from ocirun.kernel.signals import SIGTERM
 from ocirun_spec.names import signal_number
 
 TYPE_CHECKING = False
@@ -16,28 +22,42 @@ if TYPE_CHECKING:
     from ocirun.state import Entry
 
 _ESRCH: Final = 3
+_STOP_SIGNAL: Final = "org.opencontainers.image.stopSignal"
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the signal was sent. With --all a stopped container is no error: shims call it to clean up."""
     ident, *rest = arguments.positionals
-    name = rest[0] if rest else "SIGTERM"
-    number = signal_number(name)
+    number = signal_number(rest[0]) if rest else 0
     if number is None:
-        raise Failure(f"unknown signal {name!r}")
+        raise Failure(f"unknown signal {rest[0]!r}")
     entry = state.find(cli.state_root(general), ident)
-    if arguments.flag("all") and entry.record.get("cgroup"):
-        from ocirun.linux import cgroup
-
-        cgroup.kill_all(entry.record["cgroup"], number)
-        return 0
+    if not rest:
+        number = _stop_signal(entry)
     status = entry.life()
-    if status == state.STOPPED and arguments.flag("all"):
-        return 0
+    if arguments.flag("all") and status != state.CREATING:
+        if entry.record.get("cgroup"):
+            from ocirun.linux import cgroup
+
+            cgroup.kill_all(entry.record["cgroup"], number)
+            return 0
+        if status == state.STOPPED:
+            return 0
     if status in (state.STOPPED, state.CREATING):
         raise Failure(f"container not running: it is {status}")
     _send(entry, number)
     return 0
+
+
+def _stop_signal(entry: Entry) -> int:
+    """What the image wants to be stopped with, SIGTERM without a wish."""
+    annotations: dict[str, str] = entry.record.get("annotations") or {}
+    name = annotations.get(_STOP_SIGNAL, "SIGTERM")
+    number = signal_number(name)
+    if not number:
+        log.warning(f"/annotations/{_STOP_SIGNAL}: {name!r} is no signal, sending SIGTERM")
+        return SIGTERM
+    return number
 
 
 def _send(entry: Entry, number: int) -> None:

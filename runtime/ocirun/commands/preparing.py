@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocirun import destroy, parent, state
+from ocirun.errors import Failure
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
@@ -10,9 +11,13 @@ from ocirun.plan import Plan, compose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from ocirun.bundle import Bundle
     from ocirun.parent import Host
     from ocirun.request import Request
+
+_RECEIVER: Final = "run.oci.pidfd_receiver"
 
 
 def plan(bundle: Bundle, request: Request) -> Plan:
@@ -26,11 +31,23 @@ def plan(bundle: Bundle, request: Request) -> Plan:
     process = bundle.config.get("process")
     if process or request.console_socket:
         console.check(process or {}, "/process", request.detached, request.console_socket)
+    request.pidfd_socket = request.pidfd_socket or _pidfd_receiver(bundle.config)
     facts = Facts()
     made = compose(bundle, facts, request)
     if facts.initial_userns and not made.namespaces.private(kernel.CLONE_NEWUSER):
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
     return made
+
+
+def _pidfd_receiver(config: dict[str, Any]) -> str:
+    """The annotation that says the same as --pidfd-socket (crun's); it has no directory that it could begin at."""
+    annotations: dict[str, str] = config.get("annotations") or {}
+    if _RECEIVER not in annotations:
+        return ""
+    path = annotations[_RECEIVER]
+    if not path.startswith("/"):
+        raise Failure(f"send the pidfd: {path!r} is not an absolute path", where=f"/annotations/{_RECEIVER}")
+    return path
 
 
 def settle(host: Host, request: Request, phase: str, message: bytes) -> None:

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.cli import Arguments
     from ocirun.parent import Host
+    from ocirun.linux.readiness import Readiness
     from ocirun.state import Entry
 
 
@@ -23,7 +24,11 @@ def run(arguments: Arguments, general: Arguments) -> int:
         raise Failure("run the program: the configuration has no process", where="/process")
     plan = preparing.plan(found, request)
     if request.detached:
-        _start(parent.create(found, plan, request), request)
+        host = parent.create(found, plan, request)
+        readiness = _start(host, request)
+        if readiness:
+            host.entry.unlock()
+            readiness.wait()
         return 0
     from ocirun import foreground
 
@@ -31,9 +36,9 @@ def run(arguments: Arguments, general: Arguments) -> int:
         foreground.adopt_orphans()
     supervisor = foreground.Foreground()
     host = parent.create(found, plan, request)
-    _start(host, request)
+    readiness = _start(host, request)
     host.entry.unlock()  # pause or delete --force must not wait for the program's end
-    status = supervisor.supervise(host.pid, host.pidfd, host.terminal)
+    status = supervisor.supervise(host.pid, host.pidfd, host.terminal, readiness)
     foreground.reap_orphans()
     if not arguments.flag("keep"):
         _delete(host.entry)
@@ -51,11 +56,12 @@ def _delete(entry: Entry) -> None:
     destroy.delete(entry)
 
 
-def _start(host: Host, request: Request) -> None:
-    """Start the program; when it cannot be executed nothing stays behind."""
+def _start(host: Host, request: Request) -> Readiness | None:
+    """Start the program; when it cannot be executed nothing stays behind. Returns what tells that it is ready."""
     # Recorded as running before it is: what is killed in between leaves a process that sees end-of-file and exits.
     preparing.settle(host, request, state.RUNNING, b"")
     try:
+        readiness = starting.awaited(host.entry)
         starting.execute(host.channel, host.entry, host.pid, state.CREATED)
     except StepFailed as problem:
         failed = parent.step_failure(host.plan, problem)
@@ -65,3 +71,4 @@ def _start(host: Host, request: Request) -> None:
         destroy.undo(host, run_poststop=False)
         raise
     starting.poststart(host.entry)
+    return readiness

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
-    """Returns 0 when the program runs and the poststart hooks are done."""
+    """Returns 0 when the program runs, the poststart hooks are done, and a supervisor that waits was told."""
     entry = state.hold(cli.state_root(general), arguments.positionals[0])
     link = _connect(entry)
     if link is None:
         raise Failure(f"cannot start a container that is {entry.status()}")
     if not entry.record["program"]:
         raise Failure("the configuration has no process", where="/process")
+    readiness = starting.awaited(entry)
     try:
         starting.start(entry, Channel(link))
     except StepFailed as problem:
@@ -32,6 +33,9 @@ def run(arguments: Arguments, general: Arguments) -> int:
             destroy.delete(entry)
         raise failed from None
     starting.poststart(entry)
+    if readiness:
+        entry.unlock()  # other commands must not wait for the program
+        readiness.wait()
     return 0
 
 

@@ -1,7 +1,9 @@
 """linux.devices, the default devices and the symlinks of /dev (config-linux.md; runtime-linux.md).
 
-In the initial user namespace devices are made with mknodat(2); elsewhere, where that is forbidden, the host's are
-bound. An image that brings /dev as a bind mount has arranged it itself and is left alone, as runc does.
+In the initial user namespace devices are made with mknodat(2), where they belong. For a container with a user namespace
+of its own the parent makes the listed ones, in the container's folder of the state, and they are bound; the default
+ones are bound from the host, as are all where the runtime itself is in a user namespace. An image that brings /dev as a
+bind mount has arranged it itself and is left alone, as runc does.
 
 SECURITY: /dev is reached once, inside the root, and everything in it is made relative to that descriptor
 (CVE-2026-41579). A file that already exists under a device's name must be exactly that device, or creation fails.
@@ -12,7 +14,8 @@ from __future__ import annotations
 import os
 import stat
 
-from ocirun.errors import Failure
+from ocirun import log
+from ocirun.errors import Failure, failure
 from ocirun.kernel import files, mount, raw
 from ocirun.steps import InsideStep, OutsideStep
 
@@ -53,8 +56,11 @@ def _wanted(config: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def plan(config: dict[str, Any], may_mknod: bool, may_mount: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
-    """The parent's copies of host devices (only without mknod), and the container's steps."""
+def plan(
+    config: dict[str, Any], may_mknod: bool, may_mount: bool, parent_may_mknod: bool = False
+) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The parent's copies of devices (only where the container cannot make them), and the container's steps."""
+    maps = config.get("linux") or {}
     outside: list[OutsideStep] = []
     inside: list[InsideStep] = []
     for pointer, path, entry in _wanted(config):
@@ -64,8 +70,18 @@ def plan(config: dict[str, Any], may_mknod: bool, may_mount: bool) -> tuple[list
             text = f"make the device {path}"
             permissions = entry.get("fileMode", 0o666) & 0o7777
             owner = (entry.get("uid", 0), entry.get("gid", 0))
-            inside.append(InsideStep(make, pointer, text, os.fsencode(path), mode | permissions, number, owner))
+            named = (entry.get("fileMode", -1), entry.get("uid", -1), entry.get("gid", -1))
+            inside.append(InsideStep(make, pointer, text, os.fsencode(path), mode | permissions, number, owner, named))
+        elif parent_may_mknod and may_mount and pointer != "/linux/devices" and maps.get("uidMappings"):
+            text = f"make the device {path}"
+            permissions = entry.get("fileMode", 0o666) & 0o7777
+            owner = (_host_id(maps, "uid", entry, pointer), _host_id(maps, "gid", entry, pointer))
+            copied = OutsideStep(make_outside, pointer, text, path, mode | permissions, number, owner, len(outside))
+            outside.append(copied)
+            inside.append(InsideStep(bind, pointer, text, os.fsencode(path), copied, True))
         else:
+            if kept := [name for name in ("fileMode", "uid", "gid") if name in entry and pointer != "/linux/devices"]:
+                log.warning(f"{pointer}: ignoring {', '.join(kept)}: {path} is the host's device, bound as it is")
             text = f"bind the host's device {path}"
             copied = OutsideStep(copy_device, pointer, text, path, mode, number)
             if may_mount:
@@ -75,23 +91,65 @@ def plan(config: dict[str, Any], may_mknod: bool, may_mount: bool) -> tuple[list
     return outside, inside
 
 
+def _host_id(maps: dict[str, Any], name: str, entry: dict[str, Any], pointer: str) -> int:
+    """What the uid or gid of a device is outside the container's user namespace."""
+    number: int = entry.get(name, 0)
+    for each in maps.get(f"{name}Mappings") or ():
+        if each["containerID"] <= number < each["containerID"] + each["size"]:
+            return int(each["hostID"] + number - each["containerID"])
+    raise Failure(f"the {name} {number} of the device is not mapped to the host", where=f"{pointer}/{name}")
+
+
 def make(step: InsideStep, scene: Scene) -> None:
-    """mknodat(2), then mode and owner; an existing node must be the very device."""
-    path, mode, number, (uid, gid) = step.args
+    """mknodat(2), then owner and mode; an existing node must be the very device, and gets what the config names.
+
+    SECURITY: the node is looked at by the descriptor that is then changed, through the verified procfs: another
+    container that shares the directory may have put a symlink in its place, which chmod(2) would follow to the host.
+    """
+    path, mode, number, owner, named = step.args
+    permissions = stat.S_IMODE(mode)
     head, _, name = path.rpartition(b"/")
     parent = files.make_directories(scene.root, head)
     try:
         made = raw.syscall(raw.MKNODAT, parent, name, mode, number)
         if made == -_EEXIST:
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
-                raise raw.KernelError(_EEXIST, "mknodat", f"{os.fsdecode(path)} exists and is something else")
-            return
-        raw.checked("mknodat", made, os.fsdecode(path))
-        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
-        os.chmod(name, stat.S_IMODE(mode), dir_fd=parent)
+            permissions, *owner = named
+        else:
+            raw.checked("mknodat", made, os.fsdecode(path))
+        node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     finally:
         os.close(parent)
+    _verify(node, path, mode, number)
+    place = b"self/fd/%d" % node
+    os.chown(place, *owner, dir_fd=scene.proc)
+    if permissions >= 0:
+        os.chmod(place, permissions, dir_fd=scene.proc)
+    os.close(node)
+
+
+def _verify(node: int, path: bytes, mode: int, number: int) -> None:
+    found = os.fstat(node)
+    if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
+        raise raw.KernelError(_EEXIST, "mknodat", f"{os.fsdecode(path)} exists and is something else")
+
+
+def make_outside(step: OutsideStep, host: Host) -> None:
+    """A detached mount of a node in the container's folder, which only the runtime's user may enter.
+
+    The folder may lie on a mount without devices: the copy's flag is its own.
+    """
+    _path, mode, number, owner, position = step.args
+    name, folder = host.entry.device(position), host.entry.fd
+    try:
+        os.mknod(name, mode, number, dir_fd=folder)
+        os.chmod(name, stat.S_IMODE(mode), dir_fd=folder)
+        os.chown(name, *owner, dir_fd=folder)
+        node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        step.fd = mount.copy(node, False)
+        os.close(node)
+        mount.mount_setattr(step.fd, 0, 0, mount.MOUNT_ATTR_NODEV)
+    except OSError as problem:
+        raise failure(step.text, problem, where=step.pointer) from None
 
 
 def copy_device(step: OutsideStep, _host: Host | None) -> None:
@@ -109,11 +167,14 @@ def copy_device(step: OutsideStep, _host: Host | None) -> None:
 
 
 def bind(step: InsideStep, scene: Scene) -> None:
-    """Attach the copy to a file of that name."""
+    """Attach the copy to a file of that name: an empty one, or the very device."""
     path, copied, by_parent = step.args
     if not by_parent:
         copy_device(copied, None)
     target = files.make_file(scene.root, path)
+    found = os.fstat(target)
+    if not stat.S_ISREG(found.st_mode) or found.st_size:
+        _verify(target, path, *copied.args[1:3])
     mount.move_mount(copied.fd, target)
     os.close(target)
     os.close(copied.fd)

@@ -47,7 +47,10 @@ def before_pivot(hooks: dict[str, Any]) -> list[InsideStep]:
     steps = []
     if hooks.get("prestart") or hooks.get("createRuntime"):
         steps.append(InsideStep(ask_for_hooks, "/hooks", "let the runtime's hooks run"))
-    return steps + _own("createContainer", hooks)
+    steps += _own("createContainer", hooks)
+    if hooks and not hooks.get("startContainer"):
+        steps.append(InsideStep(close_logs, "", "close the hooks' logs"))
+    return steps
 
 
 def before_program(hooks: dict[str, Any]) -> list[InsideStep]:
@@ -56,9 +59,9 @@ def before_program(hooks: dict[str, Any]) -> list[InsideStep]:
 
 
 def _own(name: str, hooks: dict[str, Any]) -> list[InsideStep]:
-    status = "creating" if name == "createContainer" else "created"
+    status = b"creating" if name == "createContainer" else b"created"
     return [
-        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status.encode())
+        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status)
         for at, hook in enumerate(hooks.get(name) or ())
     ]
 
@@ -93,4 +96,10 @@ def run_hook(step: InsideStep, scene: Scene) -> None:
     state = scene.state.replace(b'"status":""', b'"status":"%s"' % status).replace(
         b'"pid":0', b'"pid":%d' % os.getpid()
     )
-    running.run(hook, state, False)
+    running.run(hook, state, False, scene.logs)
+
+
+def close_logs(_step: InsideStep, scene: Scene) -> None:
+    """SECURITY: files of the host, which a process that waits for `start` need not hold."""
+    running.close_logs(scene.logs)
+    scene.logs = running.NO_LOGS

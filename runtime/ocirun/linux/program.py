@@ -31,23 +31,28 @@ def environment(process: dict[str, Any], listen: dict[bytes, bytes]) -> dict[byt
 
 
 def listen_variables(count: int) -> dict[bytes, bytes]:
-    """LISTEN_* of sd_listen_fds(3) for `count` passed descriptors; the program is process 1 of its namespace."""
+    """LISTEN_* of sd_listen_fds(3) for `count` passed descriptors; LISTEN_PID is known when the program is executed."""
     if not count:
         return {}
-    found = {b"LISTEN_FDS": b"%d" % count, b"LISTEN_PID": b"1"}
+    found = {b"LISTEN_FDS": b"%d" % count, b"LISTEN_PID": b""}
     if names := os.environb.get(b"LISTEN_FDNAMES"):
         found[b"LISTEN_FDNAMES"] = names
     return found
 
 
 class Program:
-    """What is executed: filled by the plan, completed inside (`found` is the file that was looked up)."""
+    """What is executed: filled by the plan, completed inside.
 
-    __slots__ = ("argv", "env", "found", "uid")
+    found:   the file that was looked up.
+    listens: whether LISTEN_PID is wanted.
+    """
+
+    __slots__ = ("argv", "env", "found", "listens", "uid")
 
     def __init__(self, process: dict[str, Any], listen: dict[bytes, bytes]) -> None:
         self.argv = [os.fsencode(each) for each in process["args"]]
         self.env = environment(process, listen)
+        self.listens = b"LISTEN_PID" in listen
         self.uid = (process.get("user") or {}).get("uid", 0)
         self.found = self.argv[0]
 
@@ -156,6 +161,8 @@ def execute(step: InsideStep, _scene: Scene) -> NoReturn:
     """execve(2). On success the channel closes by itself: end-of-file is the good news."""
     program: Program = step.args[0]
     signals.reset()
+    if program.listens:
+        program.env[b"LISTEN_PID"] = b"%d" % os.getpid()  # in its own pid namespace: 1 unless it is an `exec`
     try:
         os.execve(program.found, program.argv, program.env)
     except OSError as problem:

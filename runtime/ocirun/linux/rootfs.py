@@ -2,7 +2,9 @@
 
 The parent copies the directory's mount, detached (open_tree(2)), so that the container's process never needs the host's
 path. Inside, the copy is attached over ``/`` and pivot_root(2) makes it the root; the host's tree is unmounted. With
---no-pivot the copy becomes the root by chroot(2) instead, for hosts whose root is not a mount (initramfs).
+--no-pivot the copy becomes the root by chroot(2) instead, for hosts whose root is not a mount (initramfs). Hooks that
+run before look for the container's mounts at root.path, and mount there: for them the copy waits there until they have
+run, and only then moves over ``/``.
 
 SECURITY: between `attach` and `pivot` everything under the container's root is reached through `scene.root` only.
 """
@@ -37,21 +39,23 @@ PROPAGATION: Final = {
 
 
 def stays_shared(config: dict[str, Any]) -> bool:
-    """Whether mounts of the host stay peers of their copies: only where the config asks for a shared root."""
+    """Whether what is bound from the host stays its peer: only where the config asks for a shared root."""
     return (config.get("linux") or {}).get("rootfsPropagation") in ("shared", "rshared")
 
 
 def prepare(config: dict[str, Any], bundle: str, facts: Facts) -> OutsideStep:
     """Open the root directory and, where the runtime may, copy its mount."""
     path = os.path.join(bundle, config["root"]["path"])
-    return OutsideStep(
-        open_root, "/root/path", f"open the root filesystem {path}", path, facts.may_mount, stays_shared(config)
-    )
+    return OutsideStep(open_root, "/root/path", f"open the root filesystem {path}", path, facts.may_mount)
 
 
 def open_root(step: OutsideStep, _host: Host) -> None:
-    """A detached recursive copy in `step.fd`, or without the privilege to copy a plain O_PATH descriptor."""
-    path, may_mount, shared = step.args
+    """A detached recursive copy in `step.fd`, or without the privilege to copy a plain O_PATH descriptor.
+
+    A slave of the host's: a shared root has a peer group of its own (config-linux.md, Rootfs Mount Propagation), and
+    pivot_root(2) refuses to move a shared mount.
+    """
+    path, may_mount = step.args
     try:
         found = os.lstat(path)
         if stat.S_ISLNK(found.st_mode):
@@ -64,30 +68,34 @@ def open_root(step: OutsideStep, _host: Host) -> None:
     if may_mount:
         plain, step.fd = step.fd, mount.copy(step.fd, True)
         os.close(plain)
-        if not shared:
-            mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+        mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
 
 
 def attach(opened: OutsideStep, config: dict[str, Any], facts: Facts) -> list[InsideStep]:
     """Cut the new mount namespace's ties to the host, then put the root on top of it."""
     text = "stop mounts from reaching the host"
     path = None if facts.may_mount else opened.args[0]
+    shown = os.fsencode(opened.args[0]) if _shown(config) else None
     return [
-        InsideStep(cut_propagation, "/linux/rootfsPropagation", text, stays_shared(config)),
-        InsideStep(attach_root, "/root/path", "attach the root filesystem", opened, path),
+        InsideStep(cut_propagation, "/linux/rootfsPropagation", text),
+        InsideStep(attach_root, "/root/path", "attach the root filesystem", opened, path, shown),
     ]
 
 
-def cut_propagation(step: InsideStep, _scene: Scene) -> None:
+def _shown(config: dict[str, Any]) -> bool:
+    """Whether there are hooks that may want to see it at its place."""
+    hooks: dict[str, Any] = config.get("hooks") or {}
+    return bool(hooks.get("prestart") or hooks.get("createRuntime") or hooks.get("createContainer"))
+
+
+def cut_propagation(_step: InsideStep, _scene: Scene) -> None:
     """MS_SLAVE on the whole copy of the host's tree, before the first mount: the host sees none of ours.
 
-    With a shared root the tree stays as it is, except its top, on which our root is attached and must not propagate.
+    SECURITY: for a shared root too. What is to stay the host's peer was copied before, by the parent; in a tree that
+    is still shared, the unmounting of `pivot` would reach the host and take its mounts away.
     """
     top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    if step.args[0]:
-        mount.mount_setattr(top, 0, 0, propagation=mount.MS_PRIVATE)
-    else:
-        mount.mount_setattr(top, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+    mount.mount_setattr(top, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
     os.close(top)
 
 
@@ -95,16 +103,45 @@ def attach_root(step: InsideStep, scene: Scene) -> None:
     """move_mount(2) over ``/``; the process's own root stays below it until `pivot`.
 
     Where the parent could not copy the mount, it is copied here, by path, while no content of the image is reachable.
+    With hooks it goes to its own place first. In a user namespace, or a joined mount namespace, that may be out of
+    reach; for hooks it is then, too.
     """
-    opened, path = step.args
+    opened, path, shown = step.args
     scene.root = opened.fd
     if path is not None:
         plain = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         scene.root = mount.copy(plain, True)
         os.close(plain)
-    top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    mount.move_mount(scene.root, top)
-    os.close(top)
+    place = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    own = _own_place(shown, scene.root) if shown is not None else -1
+    if own >= 0:
+        place, scene.top = own, place
+    mount.move_mount(scene.root, place)
+    os.close(place)
+
+
+def _own_place(path: bytes, root: int) -> int:
+    """The directory that the root is a copy of, in this mount namespace; -1 when it is not there or out of reach.
+
+    SECURITY: whoever can swap a part of the path must not make the image cover the host's files that hooks are.
+    """
+    try:
+        place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    found, wanted = os.fstat(place), os.fstat(root)
+    if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+        return place
+    os.close(place)
+    return -1
+
+
+def move_to_top(_step: InsideStep, scene: Scene) -> None:
+    """move_mount(2) over ``/``, with all that hooks have mounted in it."""
+    if scene.top >= 0:
+        mount.move_mount(scene.root, scene.top)
+        os.close(scene.top)
+        scene.top = -1
 
 
 def pivot(no_pivot: bool, mount_namespace: bool) -> InsideStep:
@@ -150,10 +187,13 @@ def use_directory(step: InsideStep, scene: Scene) -> None:
 
 
 def finish(config: dict[str, Any]) -> list[InsideStep]:
-    """After everything is mounted: the root's read-only flag, on the descriptor."""
-    if not config["root"].get("readonly"):
-        return []
-    return [InsideStep(make_readonly, "/root/readonly", "make the root read-only")]
+    """After everything is mounted and the hooks have run: the root's read-only flag, on the descriptor."""
+    steps = []
+    if _shown(config):
+        steps.append(InsideStep(move_to_top, "/root/path", "move the root filesystem over /"))
+    if config["root"].get("readonly"):
+        steps.append(InsideStep(make_readonly, "/root/readonly", "make the root read-only"))
+    return steps
 
 
 def propagate(config: dict[str, Any]) -> list[InsideStep]:

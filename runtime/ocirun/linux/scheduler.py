@@ -43,6 +43,8 @@ CLASSES: Final = {
     "IOPRIO_CLASS_IDLE": kernel.IOPRIO_CLASS_IDLE,
 }
 _BUDGET: Final = ("runtime", "deadline", "period")
+_DEADLINE_FLAGS: Final = ("SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN")
+_KEEP: Final = kernel.SCHED_FLAG_KEEP_POLICY | kernel.SCHED_FLAG_KEEP_PARAMS
 _S64_MAX: Final = (1 << 63) - 1
 
 
@@ -55,8 +57,8 @@ def adopt(process: dict[str, Any], pointer: str, userns: bool) -> list[OutsideSt
         return []
     steps = []
     if scheduler := process.get("scheduler"):
-        where, text, attributes = _policy(scheduler, pointer)
-        steps.append(OutsideStep(schedule_child, where, text, attributes))
+        where, text, attributes, before = _policy(scheduler, pointer)
+        steps.append(OutsideStep(schedule_child, where, text, attributes, before))
     if priority := process.get("ioPriority"):
         where, text, value = _io(priority, pointer)
         steps.append(OutsideStep(prioritize_child, where, text, value))
@@ -69,8 +71,8 @@ def inside(process: dict[str, Any], pointer: str, userns: bool) -> list[InsideSt
         return []
     steps = []
     if scheduler := process.get("scheduler"):
-        where, text, attributes = _policy(scheduler, pointer)
-        steps.append(InsideStep(schedule, where, text, attributes))
+        where, text, attributes, before = _policy(scheduler, pointer)
+        steps.append(InsideStep(schedule, where, text, attributes, before))
     if priority := process.get("ioPriority"):
         where, text, value = _io(priority, pointer)
         steps.append(InsideStep(prioritize, where, text, value))
@@ -104,8 +106,12 @@ def _cpus(text: str | None, where: str) -> bytes:
         raise Failure(str(problem), where=where) from None
 
 
-def _policy(scheduler: dict[str, Any], pointer: str) -> tuple[str, str, bytes]:
-    """Pointer, text and struct sched_attr. Refuses what the kernel would quietly change or leave out."""
+def _policy(scheduler: dict[str, Any], pointer: str) -> tuple[str, str, bytes, bytes]:
+    """Pointer, text, struct sched_attr, and another one to set before it, empty when none is needed.
+
+    Refuses what the kernel would quietly change or leave out. The nice value it takes with the two policies that use
+    it only; with the others it would leave the runtime's own in place, so that SCHED_OTHER brings it.
+    """
     where = f"{pointer}/scheduler"
     name = scheduler["policy"]
     nice, priority = scheduler.get("nice") or 0, scheduler.get("priority") or 0
@@ -121,11 +127,16 @@ def _policy(scheduler: dict[str, Any], pointer: str) -> tuple[str, str, bytes]:
         if value > _S64_MAX:
             raise Failure(f"the kernel counts fewer nanoseconds than {value}", where=f"{where}/{member}")
     flags = 0
-    for flag in scheduler.get("flags") or ():
+    for index, flag in enumerate(scheduler.get("flags") or ()):
+        if flag in _DEADLINE_FLAGS and name != "SCHED_DEADLINE":
+            raise Failure(f"{name} has no {flag}: it is SCHED_DEADLINE's", where=f"{where}/flags/{index}")
         flags |= FLAGS[flag]
     runtime, deadline, period = (scheduler.get(member) or 0 for member in _BUDGET)
     attributes = kernel.sched_attr(POLICIES[name], flags, nice, priority, (runtime, deadline, period))
-    return where, f"set the scheduling policy {name}", attributes
+    before = b""
+    if name not in ("SCHED_OTHER", "SCHED_BATCH") and not flags & _KEEP:
+        before = kernel.sched_attr(kernel.SCHED_OTHER, 0, nice, 0, (0, 0, 0))
+    return where, f"set the scheduling policy {name}", attributes, before
 
 
 def _io(priority: dict[str, Any], pointer: str) -> tuple[str, str, int]:
@@ -136,12 +147,18 @@ def _io(priority: dict[str, Any], pointer: str) -> tuple[str, str, int]:
 
 def schedule(step: InsideStep, _scene: Scene) -> None:
     """sched_setattr(2) on oneself."""
-    kernel.sched_setattr(0, step.args[0])
+    attributes, before = step.args
+    if before:
+        kernel.sched_setattr(0, before)
+    kernel.sched_setattr(0, attributes)
 
 
 def schedule_child(step: OutsideStep, host: Host) -> None:
     """sched_setattr(2) on the container's process."""
-    kernel.sched_setattr(host.pid, step.args[0])
+    attributes, before = step.args
+    if before:
+        kernel.sched_setattr(host.pid, before)
+    kernel.sched_setattr(host.pid, attributes)
 
 
 def prioritize(step: InsideStep, _scene: Scene) -> None:

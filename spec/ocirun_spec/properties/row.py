@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["object", "map", "array", "string", "integer", "boolean", "opaque"]
-Status = Literal["applied", "refused", "ignored"]
+Status = Literal["applied", "refused"]
 
 OWNERS = frozenset(
     [
@@ -59,8 +59,8 @@ class Property:
 
     `pointer` is a JSON pointer in which `*` stands for any array index or any key of a map. `kind` "map" is an object
     with free keys, "opaque" an object nobody looks into. `required` names members of an object that must be there.
-    `status` is what the runtime does with the property; a `reason` explains "refused" and "ignored", or the condition
-    under which "applied" holds.
+    `status` is what the runtime does with the property; a `reason` explains "refused", or the condition under which
+    "applied" holds.
     """
 
     pointer: str

@@ -79,7 +79,7 @@ def test_a_process_enters_a_cgroup_that_was_there(namespaces: list[dict[str, str
     in_private_cgroup2(body)
 
 
-def test_a_relative_path_lies_beside_the_runtime_s_own_cgroup() -> None:
+def test_a_container_without_a_path_lies_beside_the_runtime_s_own_cgroup() -> None:
     def body() -> None:
         (ROOT / NAME[1:] / "mine").mkdir(parents=True)
         pid = spawn(beside)
@@ -91,7 +91,7 @@ def test_a_relative_path_lies_beside_the_runtime_s_own_cgroup() -> None:
 
     def beside() -> int:
         signal.sigwait([signal.SIGUSR1])
-        box = Container(config("box"))
+        box = Container(config(""))
         box.create()
         assert box.record["paths"] == {"unified": f"/sys/fs/cgroup{NAME}/box"}
         assert box.undo() == []

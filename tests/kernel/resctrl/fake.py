@@ -32,17 +32,21 @@ class Host:
 
 
 class Resctrl:
-    """The folder, and in `calls` what was done to it: ("mkdir", path), ("rmdir", path), (path, data written)."""
+    """The folder, and in `calls` what was done to it: ("mkdir", path), ("rmdir", path), (path, data written).
+
+    A folder that is there already is taken over from another process, as it is.
+    """
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.calls: list[tuple[str, str]] = []
         self.room = 2
         self._mkdir, self._rmdir, self._write = os.mkdir, os.rmdir, os.write
-        (root / "info" / "MB").mkdir(parents=True)
-        (root / "info" / "MB" / "bandwidth_gran").write_text("10\n")
-        (root / "info" / "last_cmd_status").write_text("ok\n")
-        self._fill(root, True)
+        if not root.exists():
+            (root / "info" / "MB").mkdir(parents=True)
+            (root / "info" / "MB" / "bandwidth_gran").write_text("10\n")
+            (root / "info" / "last_cmd_status").write_text("ok\n")
+            self._fill(root, True)
         monkeypatch.setattr(os, "mkdir", self.mkdir)
         monkeypatch.setattr(os, "rmdir", self.rmdir)
         monkeypatch.setattr(os, "write", self.write)

@@ -120,12 +120,37 @@ def test_everything_is_denied_but_the_usual_devices() -> None:
     assert not any("5:1 " in value for _file, value in writes), "the host's console is not usual"
 
 
-def test_the_usual_devices_come_after_the_configured_rules() -> None:
-    rules = devices_v1.rules(
-        {"devices": [NONE, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}]}
-    )
-    values = [value for _file, value in devices_v1.writes(rules)]
-    assert values[:2] == ["a", "c 10:229 rw"]
+NULL: dict[str, Any] = {"type": "c", "major": 1, "minor": 3, "access": "rwm"}
+MAKE: list[dict[str, Any]] = [{"allow": False, "type": kind, "access": "m"} for kind in "bc"]
+
+
+@pytest.mark.parametrize(
+    ("given", "can"),
+    [
+        ([NONE], True),
+        ([{"allow": False, **NULL}, NONE], True),
+        ([NONE, {"allow": False, **NULL}], False),
+        ([ALL, {"allow": False, **NULL}], False),
+        ([{"allow": False, **NULL}], False),
+        ([NONE, {"allow": False, "access": "rw"}], True),
+    ],
+)
+def test_the_usual_devices_stand_behind_the_last_rule_about_everything(given: list[dict[str, Any]], can: bool) -> None:
+    rules = devices_v1.rules({"devices": given})
+    assert run(devices_bpf.program(rules), "c", 1, 3, "rw") == can
+    assert allowed_v1(devices_v1.fold(rules), "c", 1, 3, "rw") == can
+    assert allowed_v1(devices_v1.fold(rules), "c", 1, 5, "rw")
+
+
+def test_making_nodes_can_be_denied() -> None:
+    rules = devices_v1.rules({"devices": [NONE, *MAKE]})
+    assert not run(devices_bpf.program(rules), "c", 10, 229, "m")
+    assert not allowed_v1(devices_v1.fold(rules), "c", 10, 229, "m")
+    single = {"allow": False, "type": "c", "major": 10, "minor": 229, "access": "m"}
+    assert not run(devices_bpf.program(devices_v1.rules({"devices": [NONE, single]})), "c", 10, 229, "m")
+    with pytest.raises(Failure, match=r"^/linux/resources/devices/1: cgroup v1 cannot deny c 10:229 alone"):
+        devices_v1.writes(devices_v1.rules({"devices": [NONE, single]}))
+    devices_v1.writes(devices_v1.rules({"devices": [NONE, {**single, "access": "rwm"}]}))
 
 
 def test_a_privileged_container_may_everything() -> None:

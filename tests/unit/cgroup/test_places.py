@@ -73,22 +73,29 @@ def test_a_process_outside_of_the_mount_starts_at_its_root() -> None:
 )
 def test_where_a_path_leads(path: str | None, v1: str, v2: str) -> None:
     config = {"linux": {"cgroupsPath": path}} if path else {}
-    wanted = place.wanted(config, "box", False)
+    wanted = place.wanted(config, "box", False, False)
     assert place.directory(V1.v1[0], wanted, False) == v1
     assert V2.unified
     assert place.directory(V2.unified, wanted, True) == v2
 
 
-@pytest.mark.parametrize("path", ["/a/../b", "..", "system.slice:docker:box", "/", "//", "."])
+@pytest.mark.parametrize(
+    "path", ["/a/../b", "..", "system.slice:docker:box", "/", "//", ".", "/a\nb", "/" + "y/" * 2000]
+)
 def test_refused_paths(path: str) -> None:
     with pytest.raises(Failure) as caught:
-        place.wanted({"linux": {"cgroupsPath": path}}, "box", False)
+        place.wanted({"linux": {"cgroupsPath": path}}, "box", False, True)
     assert caught.value.where == "/linux/cgroupsPath"
 
 
 def test_the_systemd_driver_is_refused() -> None:
     with pytest.raises(NotSupportedYet):
-        place.wanted({}, "box", True)
+        place.wanted({}, "box", True, True)
+
+
+def test_a_relative_path_of_root_s_does_not_depend_on_the_caller_s_cgroup() -> None:
+    assert place.wanted({"linux": {"cgroupsPath": "a/b"}}, "box", False, True) == "/a/b"
+    assert place.wanted({}, "box", False, True) == "box"
 
 
 def test_a_limit_needs_a_mounted_controller() -> None:
@@ -116,6 +123,17 @@ def test_the_plan_on_v1_and_v2() -> None:
     steps = cgroup.prepare({}, Facts(V2), "box", False)  # type: ignore[arg-type]
     assert [step.deed for step in steps] == ["create", "allow_devices"]
     assert [step.deed for step in cgroup.inside({}, steps)] == ["enter"]
+
+
+def test_the_oom_killer_is_disabled_when_the_set_up_is_done() -> None:
+    """Else a set-up for which the memory is too little would stand still for ever."""
+    memory = Hierarchies([Hierarchy(("memory",), "/sys/fs/cgroup/memory", "/"), DEVICES], None)
+    config = {"linux": {"resources": {"memory": {"limit": 5, "disableOOMKiller": True}}}}
+    steps = cgroup.prepare(config, Facts(memory), "box", False)  # type: ignore[arg-type]
+    assert [each.file for each in steps[1].args[0]] == ["memory.limit_in_bytes"]
+    (last,) = cgroup.ready(steps)
+    assert [(each.file, each.value) for each in last.args[0]] == [("memory.oom_control", "1")]
+    assert cgroup.ready(cgroup.prepare({}, Facts(memory), "box", False)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("private", [True, False])

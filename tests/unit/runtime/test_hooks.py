@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -124,9 +125,83 @@ def test_a_helper_that_keeps_stderr_open_does_not_keep_us(tmp_path: Path) -> Non
     os.kill(int((tmp_path / "pid").read_text()), 9)
 
 
+NOISE = "cat /dev/zero"
+
+
+@pytest.mark.parametrize("to", ["&1", "&2"])
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_a_helper_that_talks_all_the_time_does_not_keep_us(to: str, timeout: int | None) -> None:
+    members = {} if timeout is None else {"timeout": timeout}
+    began = time.monotonic()
+    hooks.run(shell(f"for i in 1 2 3 4; do {NOISE} >{to} & done", **members), b"", False)
+    assert time.monotonic() - began < 20
+
+
+def test_talking_does_not_buy_time() -> None:
+    with pytest.raises(HookFailed) as caught:
+        hooks.run(shell(f"{NOISE} >&2 & exec {NOISE} >&2", timeout=1), b"", False)
+    assert caught.value.call == "timed out after 1 s"
+    assert no_children()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_stream_that_is_never_silent(ends: bool) -> None:
+    """What the tests above meet by chance only: whenever it is looked at, there is something to read."""
+    child = subprocess.Popen(["true" if ends else "cat"], stdin=subprocess.PIPE)
+    pidfd, (stdin, feed) = os.pidfd_open(child.pid), os.pipe()
+    streams = hooks._Stream(-1), hooks._Stream(-1)
+    for stream in streams:
+        zero = os.open("/dev/zero", os.O_RDONLY)
+        os.dup2(zero, stream.fd)
+        os.close(zero)
+    try:
+        assert hooks._converse(None if ends else 1, pidfd, feed, streams, b"state") is ends
+    finally:
+        for fd in (pidfd, stdin, *(fd for stream in streams for fd in (stream.fd, stream.theirs))):
+            os.close(fd)
+        child.communicate()
+
+
+def test_the_largest_timeout() -> None:
+    hooks.run(shell("exit 0", timeout=(1 << 63) - 1), b"", False)
+
+
+def test_both_streams_are_quoted_in_one_printable_line() -> None:
+    with pytest.raises(HookFailed) as caught:
+        hooks.run(shell("echo out; printf ' one \\r\\033[31m\\n\\n\\ttwo\\n' >&2; exit 1"), b"", False)
+    assert caught.value.detail == "stderr: one; ?[31m; two, stdout: out"
+
+
+def test_the_last_words_are_heard() -> None:
+    """All that the pipe still holds when the hook has ended."""
+    for _ in range(20):
+        with pytest.raises(HookFailed) as caught:
+            hooks.run(shell("echo last >&2; exit 1"), b"", False)
+        assert caught.value.detail == "stderr: last"
+
+
+def test_logs_get_everything(tmp_path: Path) -> None:
+    logs = tuple(os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("out", "err"))
+    before = descriptors()
+    script = "i=0; while [ $i -lt 9000 ]; do echo $i; echo -$i >&2; i=$((i+1)); done; exit 1"
+    with pytest.raises(HookFailed) as caught:
+        hooks.run(shell(script), b"", False, (logs[0], logs[1]))
+    assert caught.value.detail.startswith("stderr: -0; -1; -2; ")
+    assert descriptors() == before
+    hooks.close_logs((logs[0], logs[1]))
+    assert (tmp_path / "out").read_text() == "".join(f"{number}\n" for number in range(9000))
+    assert (tmp_path / "err").read_text() == "".join(f"-{number}\n" for number in range(9000))
+
+
+def test_a_log_that_takes_nothing_is_no_failure() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    hooks.run(shell("echo x; echo y >&2"), b"", False, (full, full))
+    os.close(full)
+
+
 def test_the_first_failure_ends_a_list_and_is_pointed_at(tmp_path: Path) -> None:
     listed = [shell(f"echo {at} >>{tmp_path}/ran; exit {at}") for at in (0, 4, 5)]
     with pytest.raises(Failure) as caught:
-        hooks.run_all(listed, "/hooks/poststart", b"")
+        hooks.run_all(listed, "/hooks/poststart", b"", {})
     assert str(caught.value) == "/hooks/poststart/1: run the hook /bin/sh: exit status 4"
     assert (tmp_path / "ran").read_text() == "0\n4\n"

@@ -154,8 +154,8 @@ def test_each_entry_is_one_step_in_its_place(facts: Facts) -> None:
     assert [step.pointer for step in inside] == [f"/mounts/{at}" for at in range(5)]
     assert [step.args[0] for step in outside] == ["/b/relative", "/absolute"]
     assert [inside[1].args[1], inside[4].args[1]] == outside
-    destination, fstype, options, wish, mappings = inside[3].args
-    assert (destination, fstype, mappings) == (b"/data", b"tmpfs", None)
+    destination, fstype, options, wish, mappings, made = inside[3].args
+    assert (destination, fstype, mappings, made) == (b"/data", b"tmpfs", None, None)
     assert options == [(b"source", b"src"), (b"sync", b""), (b"size", b"1k")]
     assert wish.attributes[0] == mount.MOUNT_ATTR_NOEXEC
 

@@ -48,7 +48,9 @@ def test_capabilities_become_masks(capfd: pytest.CaptureFixture[str]) -> None:
         "inheritable": 0,
         "ambient": 0,
     }
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == (
+        "ocirun: warning: /process/capabilities/effective: ignoring what is not in permitted: CAP_CHOWN\n"
+    )
 
 
 def test_unknown_and_unavailable_capabilities_are_one_warning(capfd: pytest.CaptureFixture[str]) -> None:
@@ -60,10 +62,14 @@ def test_unknown_and_unavailable_capabilities_are_one_warning(capfd: pytest.Capt
     )
 
 
-def test_ambient_is_within_permitted_and_inheritable() -> None:
+def test_ambient_is_within_permitted_inheritable_and_so_bounding(capfd: pytest.CaptureFixture[str]) -> None:
     both = ["CAP_KILL", "CAP_CHOWN"]
-    found = capabilities.masks({"ambient": both, "permitted": both, "inheritable": ["CAP_KILL"]}, -1, "")
-    assert found["ambient"] == CAP_KILL
+    wanted = {"bounding": both, "ambient": both, "permitted": both, "inheritable": ["CAP_KILL"]}
+    assert capabilities.masks(wanted, -1, "")["ambient"] == CAP_KILL
+    assert "/capabilities/ambient: ignoring what is not in inheritable: CAP_CHOWN\n" in capfd.readouterr().err
+    found = capabilities.masks(wanted | {"bounding": []}, -1, "")
+    assert (found["inheritable"], found["ambient"]) == (0, 0)
+    assert "/capabilities/inheritable: ignoring what is not in bounding: CAP_KILL\n" in capfd.readouterr().err
 
 
 def test_capability_steps(facts: Facts) -> None:
@@ -97,20 +103,30 @@ def test_in_a_user_namespace_every_capability_is_to_be_had(plain_facts: Facts) -
 
 def test_credentials_in_the_order_that_permits_the_next() -> None:
     user = {"uid": 5, "gid": 6, "additionalGids": [7, 1 << 31], "umask": 0o27}
-    steps = credentials.plan({"user": user}, "/process", True)
+    steps = credentials.plan({"user": user}, "/process", True, False)
     assert deeds(steps) == ["own_stdio", "set_groups", "set_gid", "set_uid", "set_umask"]
     assert [step.args for step in steps] == [(5,), (b"\7\0\0\0\0\0\0\x80", 2), (6,), (5,), (0o27,)]
     assert [step.pointer.rpartition("/")[2] for step in steps] == ["user", "additionalGids", "gid", "uid", "umask"]
 
 
 def test_credentials_of_root() -> None:
-    assert deeds(credentials.plan({}, "/process", True)) == ["set_groups", "set_gid", "set_uid"]
-    assert credentials.plan({}, "/process", True)[0].args == (b"", 0)
-    assert deeds(credentials.plan({}, "/process", False)) == ["set_gid", "set_uid"]
+    assert deeds(credentials.plan({}, "/process", True, False)) == ["set_groups", "set_gid", "set_uid"]
+    assert credentials.plan({}, "/process", True, False)[0].args == (b"", 0)
+    assert deeds(credentials.plan({}, "/process", False, False)) == ["set_gid", "set_uid"]
+
+
+def test_kept_groups_are_not_touched(capfd: pytest.CaptureFixture[str]) -> None:
+    assert credentials.keeps_groups({"annotations": {"run.oci.keep_original_groups": ""}})
+    assert not credentials.keeps_groups({"annotations": {}})
+    assert deeds(credentials.plan({}, "/process", True, True)) == ["set_gid", "set_uid"]
+    assert capfd.readouterr().err == ""
+    steps = credentials.plan({"user": {"additionalGids": [5]}}, "/process", True, True)
+    assert deeds(steps) == ["set_gid", "set_uid"]
+    assert "/process/user/additionalGids: not set" in capfd.readouterr().err
 
 
 def test_groups_that_were_asked_for_are_never_dropped_silently() -> None:
-    assert "set_groups" in deeds(credentials.plan({"user": {"additionalGids": [1]}}, "/process", False))
+    assert "set_groups" in deeds(credentials.plan({"user": {"additionalGids": [1]}}, "/process", False, False))
 
 
 def linux(**members: Any) -> dict[str, Any]:
@@ -190,7 +206,7 @@ def test_default_devices() -> None:
     assert outside == []
     made = {step.args[0]: step.args[1:] for step in inside if step.deed == "make"}
     assert set(made) == {b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty"}
-    assert made[b"/dev/null"] == (stat.S_IFCHR | 0o666, os.makedev(1, 3), (0, 0))
+    assert made[b"/dev/null"] == (stat.S_IFCHR | 0o666, os.makedev(1, 3), (0, 0), (0o666, -1, -1))
     assert made[b"/dev/tty"][1] == os.makedev(5, 0)
     assert inside[-1].deed == "link_standard"
 
@@ -201,9 +217,9 @@ def test_a_configured_device_takes_the_place_of_a_default_one() -> None:
     _outside, inside = devices.plan(linux(devices=[entry, fifo]), True, True)
     made = {step.args[0]: step for step in inside if step.deed == "make"}
     assert len(made) == 7
-    assert made[b"/dev/null"].args[1:] == (stat.S_IFCHR | 0o640, os.makedev(9, 8), (1, 2))
+    assert made[b"/dev/null"].args[1:] == (stat.S_IFCHR | 0o640, os.makedev(9, 8), (1, 2), (0o20640, 1, 2))
     assert made[b"/dev/null"].pointer == "/linux/devices/0"
-    assert made[b"/run/p"].args[1:] == (stat.S_IFIFO | 0o666, 0, (0, 0))
+    assert made[b"/run/p"].args[1:] == (stat.S_IFIFO | 0o666, 0, (0, 0), (-1, -1, -1))
     assert made[b"/dev/zero"].pointer == "/linux/devices"
 
 
@@ -291,9 +307,12 @@ def test_terminal_steps() -> None:
 def test_hooks_of_the_containers_side() -> None:
     hook = {"path": "/h"}
     steps = lifecycle.before_pivot({"prestart": [hook], "createContainer": [hook, hook], "poststop": [hook]})
-    assert deeds(steps) == ["ask_for_hooks", "run_hook", "run_hook"]
+    assert deeds(steps) == ["ask_for_hooks", "run_hook", "run_hook", "close_logs"]
     assert steps[2].pointer == "/hooks/createContainer/1"
-    assert lifecycle.before_pivot({"poststart": [hook]}) == []
+    assert deeds(lifecycle.before_pivot({"poststart": [hook]})) == ["close_logs"]
+    assert lifecycle.before_pivot({}) == []
+    both = lifecycle.before_pivot({"createContainer": [hook], "startContainer": [hook]})
+    assert deeds(both) == ["run_hook"], "the hooks of `start` have the same logs"
     assert deeds(lifecycle.before_program({"startContainer": [hook]})) == ["run_hook"]
 
 

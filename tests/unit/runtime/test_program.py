@@ -36,7 +36,7 @@ def test_environment() -> None:
 def test_listen_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LISTEN_FDNAMES", raising=False)
     assert program.listen_variables(0) == {}
-    assert program.listen_variables(2) == {b"LISTEN_FDS": b"2", b"LISTEN_PID": b"1"}
+    assert program.listen_variables(2) == {b"LISTEN_FDS": b"2", b"LISTEN_PID": b""}
     monkeypatch.setenv("LISTEN_FDNAMES", "a:b")
     assert program.listen_variables(1)[b"LISTEN_FDNAMES"] == b"a:b"
 

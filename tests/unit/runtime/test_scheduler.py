@@ -77,6 +77,8 @@ def test_every_field() -> None:
         ({"policy": "SCHED_RR", "priority": 100}, "priority"),
         ({"policy": "SCHED_OTHER", "period": 1}, "period"),
         ({"policy": "SCHED_DEADLINE", "deadline": 1 << 63}, "deadline"),
+        ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM"]}, "flags/1"),
+        ({"policy": "SCHED_FIFO", "flags": ["SCHED_FLAG_DL_OVERRUN"]}, "flags/0"),
     ],
 )
 @pytest.mark.parametrize("userns", [False, True])

@@ -136,6 +136,14 @@ def test_details_of_any_kind(ends: tuple[Channel, Channel], detail: str, shown: 
     assert (caught.value.step, caught.value.errno, caught.value.call, caught.value.detail) == (-1, 0, "", shown)
 
 
+def test_a_descriptor_is_a_detail_too(ends: tuple[Channel, Channel]) -> None:
+    """Where a call was given a file by its descriptor, that is the exception's file name."""
+    ends[0].send_failure(0, OSError(errno.EACCES, "x", 11))
+    with pytest.raises(StepFailed) as caught:
+        ends[1].receive()
+    assert caught.value.detail == "11"
+
+
 def test_a_bytes_file_name_is_the_detail(ends: tuple[Channel, Channel]) -> None:
     ends[0].send_failure(0, OSError(errno.EACCES, "x", b"/a\xff"))
     with pytest.raises(StepFailed) as caught:

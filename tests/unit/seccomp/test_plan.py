@@ -60,11 +60,9 @@ def test_unknown_flag_is_refused_with_its_pointer(profile: dict[str, Any]) -> No
     assert caught.value.where == POINTER + "/flags/1"
 
 
-def test_notify_as_default_is_refused(profile: dict[str, Any]) -> None:
-    profile["defaultAction"] = "SCMP_ACT_NOTIFY"
-    with pytest.raises(Failure, match="as the default action is refused") as caught:
-        seccomp.plan(profile, POINTER, "/nowhere")
-    assert caught.value.where == POINTER + "/defaultAction"
+def test_notify_as_default_asks_for_a_listener() -> None:
+    outside, _ = seccomp.plan({"defaultAction": "SCMP_ACT_NOTIFY", "flags": []}, POINTER, "/nowhere")
+    assert outside.args[2] == seccomp.SECCOMP_FILTER_FLAG_NEW_LISTENER
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,15 @@ _BAD: tuple[tuple[str, Callable[[Config], None], str, str], ...] = (
     ("process_environment", _put("/process/env/-", ""), "/process/env/2", "has no name"),
     ("process_environment", _put("/process/env/-", "a=\0"), "/process/env/2", "NUL"),
     ("process_terminal", _put("/process/consoleSize/width", 65536), "/process/consoleSize/width", "65535"),
+    ("process_user", _put("/process/user/uid", 4294967295), "/process/user/uid", "is not an id"),
+    ("process_user", _put("/process/user/gid", 4294967295), "/process/user/gid", "is not an id"),
+    (
+        "process_user",
+        _put("/process/user/additionalGids", [4294967294, 4294967295]),
+        "/process/user/additionalGids/1",
+        "is not an id",
+    ),
+    ("process_user", _put("/process/user/umask", 0o1000), "/process/user/umask", "nine permission bits"),
     ("process_rlimits", _put("/process/rlimits/0/soft", 4096), "/process/rlimits/0/soft", "above the hard limit"),
     ("process_rlimits", _put("/process/rlimits/0/type", "RLIMIT_X"), "/process/rlimits/0/type", "unknown"),
     (
@@ -111,6 +120,8 @@ _BAD: tuple[tuple[str, Callable[[Config], None], str, str], ...] = (
         'the option "ridmap" needs',
     ),
     ("hooks", _put("/hooks/createRuntime/0/path", "true"), "/hooks/createRuntime/0/path", "not absolute"),
+    ("hooks", _put("/hooks/createRuntime/0/env", ["A", "=x"]), "/hooks/createRuntime/0/env/1", "no name"),
+    ("hooks", _put("/hooks/createRuntime/0/env", [""]), "/hooks/createRuntime/0/env/0", "no name"),
     ("annotation_keys", _put("/annotations/", "x"), "/annotations/", "empty"),
     ("namespaces", _put("/linux/namespaces/-", {"type": "pid"}), "/linux/namespaces/8/type", "twice"),
     ("namespaces", _put("/linux/namespaces/0/path", "proc/1/ns/pid"), "/linux/namespaces/0/path", "not absolute"),
@@ -195,6 +206,7 @@ _GOOD: tuple[Callable[[Config], None], ...] = (
     _put("/linux/sysctl/fs.mqueue.msg_max", "10"),
     _put("/linux/seccomp/syscalls", []),
     _put("/hooks/unknown", [{"path": 1}, 2]),
+    _put("/hooks/createruntime", [{"path": "relative", "env": 5}]),
     _put("/hooks/other", "text"),
 )
 

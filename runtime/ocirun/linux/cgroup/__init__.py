@@ -46,10 +46,10 @@ def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> 
     from ocirun.linux.cgroup import limits, place
 
     resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    path = place.wanted(config, ident, systemd)
+    path = place.wanted(config, ident, systemd, facts.euid == 0 and facts.initial_userns)
     found = facts.cgroups
     settings = _settings(resources, found)
-    early = [each for each in settings if not _late(each)]
+    early = [each for each in settings if not _late(each) and not _last(each)]
     return [
         OutsideStep(create, place.POINTER, f"create the cgroup {path}", found, path, settings, Doors()),
         *([OutsideStep(limit, limits.POINTER, "set the limits", early)] if early else []),
@@ -76,6 +76,11 @@ def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
 def _late(setting: Setting) -> bool:
     """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
     return setting.unified and setting.controller == "pids"
+
+
+def _last(setting: Setting) -> bool:
+    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever."""
+    return setting.file == "memory.oom_control"
 
 
 def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
@@ -137,6 +142,12 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
     if late:
         steps.append(OutsideStep(limit, limits.POINTER, "set the limit of processes", late))
     return steps
+
+
+def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
+    """The parent's steps when the container is set up and waits for its program."""
+    last = [each for each in prepared[0].args[2] if _last(each)]
+    return [OutsideStep(limit, last[0].pointer, "disable the OOM killer", last)] if last else []
 
 
 def create(step: OutsideStep, host: Host) -> None:

@@ -32,7 +32,7 @@ USUAL: Final[tuple[tuple[str, int, int, str], ...]] = (
     ("c", 136, ANY, "rwm"),  # pts/*, so /dev/console, which is one of them
     ("c", 10, 200, "rwm"),  # net/tun
 )
-"""Allowed after the configured rules."""
+"""Allowed as if they stood behind the last rule about everything, so that a rule which names one of them wins."""
 UNRESTRICTED: Final = [("devices.allow", "a")]
 """What `writes` gives for a privileged container."""
 
@@ -51,13 +51,21 @@ class Rule:
         self.pointer = pointer
 
     @property
+    def general(self) -> bool:
+        """Whether it is about each device."""
+        return self.kind == "a" and self.major == self.minor == ANY
+
+    @property
     def everything(self) -> bool:
         """Whether it covers each access to each device."""
-        return self.kind == "a" and self.major == self.minor == ANY and self.access == "rwm"
+        return self.general and self.access == "rwm"
 
 
 def rules(resources: dict[str, Any]) -> list[Rule]:
-    """The configured rules in order, then the usual devices. An absent member means all."""
+    """The configured rules in order, with the usual devices behind the last one about everything.
+
+    An absent member means all.
+    """
     found = []
     for at, entry in enumerate(resources.get("devices") or ()):
         pointer = f"{POINTER}/{at}"
@@ -66,7 +74,8 @@ def rules(resources: dict[str, Any]) -> list[Rule]:
         if kind not in ("a", "b", "c"):
             raise Failure(f"a device rule has the type a, b or c, not {kind}", where=f"{pointer}/type")
         found.append(Rule(entry["allow"], kind, _number(entry, "major"), _number(entry, "minor"), access, pointer))
-    found += [Rule(True, *usual, POINTER) for usual in USUAL]
+    general = max((at for at, rule in enumerate(found, 1) if rule.general), default=0)
+    found[general:general] = [Rule(True, *usual, POINTER) for usual in USUAL]
     return found
 
 
@@ -100,8 +109,8 @@ def _withdraw(exceptions: dict[Entry, str], entry: Entry, rule: Rule) -> None:
         if not shared or not _overlap(entry, other):
             continue
         if not _covers(entry, other):
-            if shared == ["m"]:
-                continue  # the usual devices, which come last, allow to make any node
+            if shared == ["m"] and rule.access != "m":
+                continue  # a node that cannot be opened is harmless, and engines deny single devices with rwm
             word = "allow" if rule.allow else "deny"
             what = f"cgroup v1 cannot {word} {text(entry)} alone, as {text(other)} has a rule of its own before it"
             raise Failure(what, where=rule.pointer)

@@ -66,7 +66,8 @@ def refusal(problem: OSError, directory: str, name: str, value: str, pointer: st
     number = problem.errno or 0
     if number in (ENOENT, EACCES) and not _exists(f"{directory}/{name}"):
         return Failure(f"this kernel's cgroups have no file {name} (in {directory})", where=pointer)
-    return Failure(f"write {value} to {name} (in {directory})", where=pointer, call="write", errno=number)
+    said = value.strip() or "an empty line"
+    return Failure(f"write {said} to {name} (in {directory})", where=pointer, call="write", errno=number)
 
 
 def _exists(path: str) -> bool:

@@ -31,10 +31,16 @@ if TYPE_CHECKING:
 POINTER: Final = "/linux/cgroupsPath"
 UNIFIED: Final = "unified"
 _TRIES: Final = 16
+_LONGEST: Final = 2048
+"""Of a cgroupsPath, so that the mount point before it and a file's name after it leave it below PATH_MAX."""
 
 
-def wanted(config: dict[str, Any], ident: str, systemd: bool) -> str:
-    """linux.cgroupsPath, or the container's id; refuses what is no path of the cgroup filesystem."""
+def wanted(config: dict[str, Any], ident: str, systemd: bool, rooted: bool) -> str:
+    """linux.cgroupsPath, or the container's id; refuses what is no path of the cgroup filesystem.
+
+    rooted: a relative cgroupsPath starts at the mount too, since the specification wants the same value to name the
+    same place, from wherever the runtime is called. Whoever may not write there has only the place `directory` gives.
+    """
     path: str = (config.get("linux") or {}).get("cgroupsPath") or ""
     if systemd:
         raise NotSupportedYet("the systemd cgroup driver", where=POINTER)
@@ -45,7 +51,11 @@ def wanted(config: dict[str, Any], ident: str, systemd: bool) -> str:
         raise Failure(f"the path {path} contains ..", where=POINTER)
     if path and not path.strip("/."):
         raise Failure(f"the path {path} is the root of the hierarchy, not a container's cgroup", where=POINTER)
-    return path or ident
+    if "\n" in path:
+        raise Failure("the path has a line feed, which no cgroup's name can have", where=POINTER)
+    if len(os.fsencode(path)) > _LONGEST:
+        raise Failure(f"the path is longer than {_LONGEST} bytes", where=POINTER)
+    return f"/{path}" if path and rooted else path or ident
 
 
 def directory(hierarchy: Hierarchy, path: str, beside: bool) -> str:
@@ -72,6 +82,8 @@ def make(host: Host, driver: str, places: list[Place], furnish: Callable[[str, s
         absent = groupfs.missing(mount, path)
         if not absent:
             check_unused(path)
+        elif not os.path.isdir(above := os.path.dirname(absent[0])):
+            raise Failure(f"make the cgroup {path}: {above} is not a directory", where=POINTER)
         made += absent
         owners.update(dict.fromkeys(absent, mount))
         paths.update(dict.fromkeys(names, path))

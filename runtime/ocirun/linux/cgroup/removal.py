@@ -81,10 +81,10 @@ def _await_empty(path: str, deadline: float) -> None:
 
 
 def _rmdir(path: str) -> int:
-    """0 or the errno; a missing directory is what was wanted."""
+    """0 or the errno; a directory that is missing, or cannot be below a file, is what was wanted."""
     try:
         os.rmdir(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as problem:
         return problem.errno or 0

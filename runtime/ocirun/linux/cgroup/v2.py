@@ -43,8 +43,8 @@ def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -
     assert hierarchy
     directory = place.directory(hierarchy, path, True)
     place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish)
+    refuse_threaded(directory)  # before controllers are enabled on the way down to it
     enable(hierarchy, directory, settings)
-    refuse_threaded(directory)
 
 
 def _furnish(_mount: str, _path: str) -> None:

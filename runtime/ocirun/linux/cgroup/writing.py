@@ -76,7 +76,7 @@ def _round(left: list[tuple[_Group, Setting]], record: Record) -> list[tuple[_Gr
         try:
             _put(group, setting, file, value, record)
         except OSError as problem:
-            failure = groupfs.refusal(problem, group.path, file, value, setting.pointer)
+            failure = _refusal(problem, group, file, value, setting.pointer)
             if not setting.bounded or problem.errno != groupfs.EINVAL:
                 raise failure from None
             refused.append((group, setting))
@@ -84,6 +84,15 @@ def _round(left: list[tuple[_Group, Setting]], record: Record) -> list[tuple[_Gr
     if first and len(refused) == len(left):
         raise first
     return refused
+
+
+def _refusal(problem: OSError, group: _Group, file: str, value: str, pointer: str) -> Failure:
+    """EBUSY on cgroup v1 means that so much is used already; nobody would guess that."""
+    if problem.errno == groupfs.EBUSY and file.startswith("memory.") and file.endswith(".limit_in_bytes"):
+        used = groupfs.read(file.replace(".limit_", ".usage_"), group.fd).strip().decode()
+        what = f"{file} would be {value}, which is below the usage of {used} bytes (in {group.path})"
+        return Failure(what, where=pointer, call="write", errno=groupfs.EBUSY)
+    return groupfs.refusal(problem, group.path, file, value, pointer)
 
 
 def _choose(group: _Group, setting: Setting) -> tuple[str, str]:

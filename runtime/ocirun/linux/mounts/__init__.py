@@ -24,7 +24,7 @@ from ocirun_spec import mount_options as table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Final
 
     from ocirun.facts import Facts
@@ -73,15 +73,26 @@ def plan(
         elif entry.get("type") == "cgroup":
             text = f"mount cgroup on {entry['destination']}"
             deeds: list[Any] = []
-            views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, facts.may_mount))
+            views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, wish, facts.may_mount))
             inside.append(InsideStep(mount_cgroup, pointer, text, destination, wish, deeds))
         else:
             mappings = _mappings(entry, wish, config)
             text = f"map the ids of the mount on {entry['destination']}"
             owner = OutsideStep(map_ids, pointer, text, mappings) if mappings else None
-            outside += [owner] if owner else []
-            inside.append(_filesystem(entry, wish, pointer, destination, owner))
+            made, step = _filesystem(entry, wish, pointer, destination, owner, facts.may_mount)
+            outside += [each for each in (owner, made) if each]
+            inside.append(step)
     return outside, inside, views
+
+
+def bind(
+    source: str, destination: str, options: Sequence[str], pointer: str, may_mount: bool
+) -> tuple[list[OutsideStep], list[InsideStep]]:
+    """The steps of one bind mount that the configuration does not have; the lists of `plan`."""
+    text = f"bind mount {source} on {destination}"
+    copied = OutsideStep(copy_source, pointer, text, source, Wish({"options": options}), False, None)
+    attached = InsideStep(attach_bind, pointer, text, os.fsencode(destination), copied, may_mount)
+    return [copied] if may_mount else [], [attached]
 
 
 def provides(config: dict[str, Any], path: str) -> bool:
@@ -90,19 +101,28 @@ def provides(config: dict[str, Any], path: str) -> bool:
     return any(files.clean(entry["destination"]) == path and Wish(entry).bind for entry in entries)
 
 
-def _mappings(entry: dict[str, Any], wish: Wish, config: dict[str, Any]) -> tuple[Any, Any] | None:
-    """The id mappings of an ``idmap`` mount: its own, else the container's."""
+def _mappings(entry: dict[str, Any], wish: Wish, config: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The id mappings of an ``idmap`` mount: its own, else the container's, else (path,) of the joined namespace."""
     if not wish.idmap and not entry.get("uidMappings"):
         return None
     linux = config.get("linux") or {}
-    uids = entry.get("uidMappings") or linux.get("uidMappings")
-    gids = entry.get("gidMappings") or linux.get("gidMappings")
-    return (uids, gids) if uids and gids else None
+    for each in (entry, linux):
+        if each.get("uidMappings") and each.get("gidMappings"):
+            return each["uidMappings"], each["gidMappings"]
+    return tuple(space["path"] for space in linux["namespaces"] if space["type"] == "user")
+
+
+def _namespace(mappings: tuple[Any, ...]) -> int:
+    """A descriptor of the user namespace that has what `_mappings` found."""
+    if len(mappings) == 1:
+        return os.open(mappings[0], os.O_RDONLY | os.O_CLOEXEC)
+    return mapped_namespace(*mappings)
 
 
 def _filesystem(
-    entry: dict[str, Any], wish: Wish, pointer: str, destination: bytes, owner: OutsideStep | None
-) -> InsideStep:
+    entry: dict[str, Any], wish: Wish, pointer: str, destination: bytes, owner: OutsideStep | None, may_mount: bool
+) -> tuple[OutsideStep | None, InsideStep]:
+    """The step that makes it, and the one that comes before for what lies on a device."""
     fstype = entry.get("type") or "none"
     text = f"mount {fstype} on {entry['destination']}"
     options = [(b"source", os.fsencode(entry["source"]))] if entry.get("source") else []
@@ -111,7 +131,13 @@ def _filesystem(
     for option in (*wish.keys, *wish.data):
         key, equals, value = os.fsencode(option).partition(b"=")
         options.append((key, value if equals else b""))
-    return InsideStep(mount_filesystem, pointer, text, destination, os.fsencode(fstype), options, wish, owner)
+    kind, source = os.fsencode(fstype), entry.get("source") or ""
+    made = None
+    if may_mount and source.startswith("/dev/"):
+        from ocirun.linux.mounts import ondevice
+
+        made = ondevice.plan(pointer, text, source, kind, options, wish)
+    return made, InsideStep(mount_filesystem, pointer, text, destination, kind, options, wish, owner, made)
 
 
 def copy_source(step: OutsideStep, _host: Host | None) -> None:
@@ -123,7 +149,7 @@ def copy_source(step: OutsideStep, _host: Host | None) -> None:
         if not shared:
             mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
         if mappings:
-            userns = mapped_namespace(*mappings)
+            userns = _namespace(mappings)
             try:
                 _idmap(step.fd, wish, userns)
             finally:
@@ -138,7 +164,7 @@ def map_ids(step: OutsideStep, _host: Host) -> None:
 
     Not made there, since the kernel makes no user namespace for a process whose root lies below another mount.
     """
-    step.fd = mapped_namespace(*step.args[0])
+    step.fd = _namespace(step.args[0])
 
 
 def _idmap(fd: int, wish: Wish, userns: int) -> None:
@@ -154,6 +180,7 @@ def _set_attributes(fd: int, wish: Wish) -> None:
 
 
 def _propagate(fd: int, wish: Wish) -> None:
+    """Of an attached mount: what is attached to a shared one becomes shared."""
     for flag in wish.propagation:
         recursive = mount.AT_RECURSIVE if flag & table.MS_REC else 0
         mount.mount_setattr(fd, recursive, 0, propagation=flag & ~table.MS_REC)
@@ -187,21 +214,24 @@ def attach_bind(step: InsideStep, scene: Scene) -> None:
     if not by_parent:
         copy_source(copied, None)
     directory = stat.S_ISDIR(os.fstat(copied.fd).st_mode)
-    _propagate(copied.fd, copied.args[1])
     _attach(copied.fd, _target(scene, destination, directory), destination)
+    _propagate(copied.fd, copied.args[1])
     os.close(copied.fd)
 
 
 def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     """fsopen, fsconfig, fsmount, then the order that tmpcopyup needs: fill it, make it read-only, attach it."""
-    destination, fstype, options, wish, owner = step.args
+    destination, fstype, options, wish, owner, made = step.args
     if os.fsdecode(fstype) in _NO_SYMLINK_TYPES:
         target = _plain_directory(scene.root, destination)
     else:
         target = _target(scene, destination, True)
     if fstype == b"tmpfs" and not any(key == b"mode" for key, _value in options):
         options = [(b"mode", b"%o" % stat.S_IMODE(os.fstat(target).st_mode)), *options]
-    fd = mount.new_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
+    if made and made.fd >= 0:
+        fd = made.fd
+    else:
+        fd = mount.new_filesystem(fstype, options, wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY)
     if wish.tmpcopyup:
         copyup.copy_tree(target, fd)
     if wish.label and fstype == b"mqueue":
@@ -209,15 +239,18 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     if owner:
         _idmap(fd, wish, owner.fd)
     _set_attributes(fd, wish)
-    _propagate(fd, wish)
     _attach(fd, target, destination)
+    _propagate(fd, wish)
     os.close(fd)
 
 
 def _label(fd: int, label: bytes) -> None:
     """Set the SELinux label of a mount's root directory."""
     top = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-    os.setxattr(top, "security.selinux", label)
+    try:
+        os.setxattr(top, "security.selinux", label)
+    except OSError as problem:
+        raise raw.KernelError(problem.errno or 0, "fsetxattr", "security.selinux") from None
     os.close(top)
 
 
@@ -228,20 +261,26 @@ def _plain_directory(root: int, destination: bytes) -> int:
     return files.openat2(root, destination, os.O_PATH | os.O_DIRECTORY, resolve)
 
 
+def _reconfigure(target: int, options: list[bytes]) -> None:
+    context = mount.fspick(target)
+    for option in options:
+        key, equals, value = option.partition(b"=")
+        if equals:
+            mount.fsconfig_string(context, key, value)
+        else:
+            mount.fsconfig_flag(context, key)
+    mount.fsconfig_reconfigure(context)
+    os.close(context)
+
+
 def remount(step: InsideStep, scene: Scene) -> None:
     """Change what is mounted at the destination: its flags, and without ``bind`` its filesystem's parameters."""
     destination, wish = step.args
     target = files.open_in_root(scene.root, destination)
     if not wish.bind and (wish.keys or wish.data):
-        context = mount.fspick(target)
-        for option in (*wish.keys, *wish.data):
-            key, equals, value = os.fsencode(option).partition(b"=")
-            if equals:
-                mount.fsconfig_string(context, key, value)
-            else:
-                mount.fsconfig_flag(context, key)
-        mount.fsconfig_reconfigure(context)
-        os.close(context)
+        _reconfigure(target, [os.fsencode(option) for option in (*wish.keys, *wish.data)])
     _set_attributes(target, wish)
+    if not wish.bind and wish.attributes[1] & mount.MOUNT_ATTR_RDONLY and os.fstatvfs(target).f_flag & os.ST_RDONLY:
+        _reconfigure(target, [b"rw"])
     _propagate(target, wish)
     os.close(target)

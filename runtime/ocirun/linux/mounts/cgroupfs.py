@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 
+from ocirun.errors import Failure
 from ocirun.kernel import files, mount, raw
+from ocirun_spec.mount_options import MS_REC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +28,14 @@ _EEXIST: Final = 17
 
 def describe_cgroup(step: OutsideStep, host: Host) -> None:
     """Fill the container's step with its deeds; host directories are copied here, where the host's rights count."""
-    describe, deeds, may_mount = step.args
+    describe, deeds, wish, may_mount = step.args
+    own = (*wish.keys, *wish.data)
     for kind, name, source, options, readonly in describe(host.record["cgroup"]):
+        if own and (kind, source) != ("fs", "cgroup2"):
+            what = f"{step.text}: only a cgroup2 of its own takes options of a filesystem: {', '.join(own)}"
+            raise Failure(what, where=f"{step.pointer}/options")
         fd = copy_directory(source) if kind == "bind" and may_mount else -1
-        deeds.append((kind, name, source, options, readonly, fd))
+        deeds.append((kind, name, source, (*options, *own), readonly, fd))
 
 
 def mount_cgroup(step: InsideStep, scene: Scene) -> None:
@@ -37,7 +43,7 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
     destination, wish, deeds = step.args
     top = files.make_directories(scene.root, destination)
     writable = wish.attributes[0] & ~mount.MOUNT_ATTR_RDONLY
-    later = -1
+    first = -1
     for kind, name, source, options, readonly, fd in deeds:
         if kind == "symlink":
             made = raw.syscall(raw.SYMLINKAT, os.fsencode(source), top, os.fsencode(name))
@@ -54,14 +60,25 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
         os.close(target)
         if not name:
             top = files.open_in_root(scene.root, destination)
-        if tree:
-            later = mounted
+            first = mounted
         else:
             os.close(mounted)
-    if later >= 0:
-        _set_flags(later, wish, False)
-        os.close(later)
+    if first >= 0:
+        if deeds[0][2] == "tmpfs":
+            _set_flags(first, wish, False)
+        _set_for_tree(first, wish)
+        os.close(first)
     os.close(top)
+
+
+def _set_for_tree(first: int, wish: Wish) -> None:
+    """The recursive flags, and propagation. SECURITY: what is bound read-only stays so, whatever is asked for."""
+    to_set, to_clear = wish.recursive[0], wish.recursive[1] & ~mount.MOUNT_ATTR_RDONLY
+    if to_set or to_clear:
+        mount.mount_setattr(first, mount.AT_RECURSIVE, to_set, to_clear)
+    for flag in wish.propagation:
+        recursive = mount.AT_RECURSIVE if flag & MS_REC else 0
+        mount.mount_setattr(first, recursive, 0, propagation=flag & ~MS_REC)
 
 
 def _made(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocirun import log
 from ocirun.errors import Failure
 from ocirun.kernel import files
 from ocirun_spec import mount_options as table
@@ -18,6 +19,9 @@ PROC_FILES: Final = frozenset(
     )
 )  # fmt: skip
 """What lxcfs and its like put over single files of /proc; the list that runc allows."""
+
+_UNHEARD: Final = ("iversion", "noiversion", "silent")
+"""Flags of mount(2) that fsconfig(2) has no name for: the filesystem counts versions or not, and prints what it likes."""
 
 _CONTEXTS: Final = ("context=", "fscontext=", "defcontext=", "rootcontext=")
 
@@ -42,7 +46,7 @@ class Wish:
         self.idmap = ""
         self.remount = self.tmpcopyup = False
         for option in options:
-            row = table.OPTIONS.get(option)
+            row = table.find(option)
             if row is None:
                 self.data.append(option)
             else:
@@ -75,3 +79,14 @@ def check(entry: dict[str, Any], wish: Wish, pointer: str) -> None:
     if wish.bind and not wish.remount and wish.data:
         what = f"bind mount on {destination}: a bind takes no option of a filesystem: {', '.join(wish.data)}"
         raise Failure(what, where=f"{pointer}/options")
+    if wish.tmpcopyup and (wish.bind or wish.remount or entry.get("type") != "tmpfs"):
+        raise Failure(f"mount on {destination}: tmpcopyup fills a new tmpfs only", where=f"{pointer}/options")
+    if (wish.idmap or entry.get("uidMappings")) and (wish.remount or entry.get("type") == "cgroup"):
+        what = "a remount" if wish.remount else "a mount of type cgroup"
+        raise Failure(f"mount on {destination}: the ids of {what} cannot be mapped", where=pointer)
+    unheard = [option for option in entry.get("options") or () if option in _UNHEARD]
+    if unheard:
+        log.warning(f"{pointer}/options: left to the filesystem, which cannot be told: {', '.join(unheard)}")
+    ignored = [*wish.keys, *(wish.data if wish.remount else ())] if wish.bind else []
+    if ignored:
+        log.warning(f"{pointer}/options: a bind mount leaves its filesystem as it is: ignoring {', '.join(ignored)}")

@@ -57,8 +57,7 @@ def plan(profile: dict[str, Any], pointer: str, cache_dir: str) -> tuple[Outside
     """The two steps of one profile; `pointer` is where it stands in the config, `cache_dir` an absolute path.
 
     The inside step's `args` are empty until `provide` has filled them with (flags, struct sock_fprog, program, the
-    secret of `notify` or 0). Refuses flags that nobody knows and SCMP_ACT_NOTIFY as the default action; the rest of the
-    profile is judged when compiled.
+    secret of `notify` or 0). Refuses flags that nobody knows; the rest of the profile is judged when compiled.
     """
     flags = _flags(profile, pointer)
     count = len(profile.get("syscalls") or ())
@@ -110,17 +109,15 @@ def sock_fprog(program: bytes) -> bytes:
     return count + bytes(_POINTER - 2) + address.to_bytes(_POINTER, sys.byteorder)
 
 
-def _notifies(profile: dict[str, Any], pointer: str) -> bool:
-    """Whether a rule asks the listener; without one listenerPath and listenerMetadata are ignored, as the spec says."""
-    if profile.get("defaultAction") == NOTIFY:
-        text = f"{NOTIFY} as the default action is refused: a listener would have to answer every system call"
-        raise Failure(text, where=pointer + "/defaultAction", hint="give it to the system calls that it is meant for")
-    return any(rule["action"] == NOTIFY for rule in profile.get("syscalls") or ())
+def _notifies(profile: dict[str, Any]) -> bool:
+    """Whether anything asks the listener; otherwise listenerPath and listenerMetadata are ignored, as the spec says."""
+    rules = profile.get("syscalls") or ()
+    return profile["defaultAction"] == NOTIFY or any(rule["action"] == NOTIFY for rule in rules)
 
 
 def _flags(profile: dict[str, Any], pointer: str) -> int:
     """The flags of seccomp(2). Without the property SPEC_ALLOW, as runc and crun do; with an empty list none."""
-    listens = SECCOMP_FILTER_FLAG_NEW_LISTENER if _notifies(profile, pointer) else 0
+    listens = SECCOMP_FILTER_FLAG_NEW_LISTENER if _notifies(profile) else 0
     names = profile.get("flags")
     if names is None:
         return SECCOMP_FILTER_FLAG_SPEC_ALLOW | listens

@@ -31,7 +31,7 @@ ACTIONS: Final = {
 WITH_NUMBER: Final = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 """The actions that carry 16 bits of data, which `errnoRet` gives."""
 
-PERMISSIVE: Final = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
+PERMISSIVE: Final = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY")
 """The default actions with which a system call that the profile does not know may still be made."""
 
 SCMP_ARCH_X86_64: Final = 62 | _64BIT | _LE

@@ -78,7 +78,8 @@ def _pids(pids: Resources | None, on_v2: Callable[[str], bool]) -> list[Setting]
     limit = (pids or {}).get("limit")
     if limit is None:
         return []
-    return _in_hierarchy(on_v2("pids"), [Setting("pids", "pids.max", or_max(limit), "pids/limit")])
+    asked = Setting("pids", "pids.max", or_max(limit), "pids/limit", optional=limit < 0)
+    return _in_hierarchy(on_v2("pids"), [asked])
 
 
 def _block_io(block_io: Resources | None, on_v2: Callable[[str], bool]) -> list[Setting]:

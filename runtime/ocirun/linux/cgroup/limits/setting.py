@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 POINTER: Final = "/linux/resources"
+EMPTY: Final = "\n"
+"""An empty value: a write(2) of no bytes would not reach the file."""
 
 
 class Setting:

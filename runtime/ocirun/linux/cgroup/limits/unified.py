@@ -4,19 +4,22 @@ The controller is what stands before the first dot. A value of several lines is 
 one device, or one page size, at a time.
 
 SECURITY: a key is a file of that directory and no path. The files that decide which processes are in the cgroup, and
-whether they run, are the runtime's own: writing them would put it into the container's cgroup or stop it there.
+whether they run or can be there at all, are the runtime's own: writing them would put it into the container's cgroup,
+stop it there, or leave the container without a place.
 """
 
 from __future__ import annotations
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup.limits.setting import POINTER, Setting
+from ocirun.linux.cgroup.limits.setting import EMPTY, POINTER, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_OURS: Final = frozenset(("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type"))
+_OURS: Final = frozenset(
+    ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type", "cgroup.subtree_control")
+)
 
 
 def v2(files: dict[str, str]) -> list[Setting]:
@@ -31,5 +34,6 @@ def v2(files: dict[str, str]) -> list[Setting]:
         controller = name.partition(".")[0]
         if controller == "cgroup":
             controller = ""
-        settings += [Setting(controller, name, line, pointer) for line in content.strip("\n").split("\n")]
+        lines = [line for line in content.split("\n") if line] or [EMPTY]
+        settings += [Setting(controller, name, line, pointer) for line in lines]
     return settings
