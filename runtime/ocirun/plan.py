@@ -190,7 +190,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *rootfs.finish(config),
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
-            *rootfs.propagate(config),  # pivot_root(2) refuses a shared root
+            *(*rootfs.propagate(config), *mounts.again(config)),  # pivot_root(2) refuses a shared root
         ]
     else:
         plan.inside += _without_mounts(config, root, request)
@@ -257,10 +257,9 @@ def _readiness(request: Request, facts: Facts) -> tuple[list[OutsideStep], list[
 
 
 def _devices(config: dict[str, Any], facts: Facts, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
-    """The devices, unless the image's /dev is a bind mount that brings its own."""
-    if mounts.provides(config, "/dev"):
-        return [], []
-    return devices.plan(config, facts.initial_userns and not userns, facts.may_mount, facts.initial_userns)
+    """The devices; a bind mount on /dev has to bring its own."""
+    brought = mounts.provides(config, "/dev")
+    return devices.plan(config, facts.initial_userns and not userns, facts.may_mount, facts.initial_userns, brought)
 
 
 def _scheduling(process: dict[str, Any], pointer: str, userns: bool) -> tuple[list[OutsideStep], list[InsideStep]]:
@@ -341,6 +340,7 @@ def _refuse_mounts(config: dict[str, Any], request: Request) -> None:
         ("/mounts", config.get("mounts")),
         ("/linux/maskedPaths", linux.get("maskedPaths")),
         ("/linux/readonlyPaths", linux.get("readonlyPaths")),
+        ("/linux/devices", linux.get("devices")),
         ("/root/readonly", config["root"].get("readonly")),
         ("/linux/rootfsPropagation", linux.get("rootfsPropagation")),
         ("$NOTIFY_SOCKET", request.notify),

@@ -14,9 +14,9 @@ table is for the filesystem itself (config.md, Linux mount options). `ro` and `r
 also carry a key, because a filesystem of its own may be made read-only as well.
 
 Times of access are one field of three values, not three bits (linux/mount.h, MOUNT_ATTR__ATIME): MOUNT_ATTR_RELATIME is
-0, so an option that undoes another, such as `atime`, lists in `attr_clear` the value that it undoes. `norelatime` undoes
-an earlier `relatime`, and asks for nothing by itself. `attributes` does the arithmetic; mount_setattr(2) wants the whole
-field in attr_clr whenever one of its values changes.
+0, so an option that undoes another, such as `atime`, lists in `attr_clear` the value that it undoes. `norelatime`
+undoes an earlier `relatime`, and asks for nothing by itself. `attributes` does the arithmetic; mount_setattr(2) wants
+the whole field in attr_clr whenever one of its values changes.
 """
 
 from __future__ import annotations

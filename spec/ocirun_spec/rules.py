@@ -70,7 +70,7 @@ def process_command(config: Config) -> Iterator[Finding]:
 
 
 def process_environment(config: Config) -> Iterator[Finding]:
-    """Variables have a name and no NUL; one without `=` is passed on as it is (config.md, Process)."""
+    """Variables have a name and no NUL; one without `=` has an empty value (config.md, Process)."""
     for index, entry in enumerate(config.get("process", {}).get("env", ())):
         if not entry or entry[0] == "=":
             yield f"/process/env/{index}", f'the variable "{entry}" has no name'

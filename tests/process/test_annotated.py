@@ -58,9 +58,11 @@ def test_the_callers_groups_are_kept(box: Box, groups: list[str], value: str) ->
     assert warnings(result) == []
 
 
-def test_without_the_annotation_they_are_not(box: Box, groups: list[str]) -> None:
+@pytest.mark.parametrize("value", [None, "0"])
+def test_without_the_annotation_they_are_not(box: Box, groups: list[str], value: str | None) -> None:
     assert groups
-    assert status_lines(box.shell("cat /proc/self/status"))["Groups"] == ""
+    config = default_config() if value is None else annotated(default_config(), KEEP, value)
+    assert status_lines(box.shell("cat /proc/self/status", config))["Groups"] == ""
 
 
 def test_exec_keeps_its_own_callers_groups(box: Box, groups: list[str]) -> None:

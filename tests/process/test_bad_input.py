@@ -307,6 +307,8 @@ def test_a_program_that_the_user_may_not_execute(box: Box) -> None:
     [
         ("mounts", [mount("/x", "tmpfs", "t")], "/mounts"),
         ("root", {"path": "rootfs", "readonly": True}, "/root/readonly"),
+        ("linux", {"namespaces": [], "rootfsPropagation": "slave"}, "/linux/rootfsPropagation"),
+        ("linux", {"namespaces": [], "devices": [{"path": "/dev/f", "type": "p"}]}, "/linux/devices"),
     ],
 )
 def test_mounts_need_a_mount_namespace(box: Box, member: str, value: object, pointer: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +153,33 @@ def test_one_that_the_runtime_has_not_itself(box: Box, userns: bool) -> None:
     done = run_command([*head, *words], box.directory / "out").ok()
     assert seen(done.out) == dict.fromkeys(SETS, KILL | (1 << CAPABILITIES["CAP_NET_RAW"] if userns else 0))
     assert ("ignoring unknown or unavailable capabilities: CAP_NET_RAW" in done.err) == (not userns)
+
+
+def with_file_capabilities(box: Box) -> str:
+    """A program of the image that brings CAP_KILL along (capabilities(7), struct vfs_cap_data)."""
+    path = box.rootfs / "opt" / "cat"
+    path.parent.mkdir()
+    shutil.copy(box.rootfs / "bin" / "busybox", path)
+    revision_2, effective = 0x02000000, 0x000001
+    os.setxattr(path, "security.capability", struct.pack("<IIIII", revision_2 | effective, KILL, 0, 0, 0))
+    return "/opt/cat"
+
+
+@pytest.mark.parametrize("value", [True, False, None])
+def test_no_new_privileges_is_what_it_says(box: Box, value: bool | None) -> None:
+    """Executing a file that has capabilities gives none, at once and to whatever comes later."""
+    program = with_file_capabilities(box)
+    config = asking({"bounding": ["CAP_KILL"]})
+    config["process"]["args"] = ["sh", "-c", f"cat /proc/self/status; {program} /proc/self/status"]
+    config["process"]["noNewPrivileges"] = value
+    if value is None:
+        del config["process"]["noNewPrivileges"]
+    before, after = box.run(config).ok().out.split("Name:")[1:]
+    assert seen(before)["effective"] == 0
+    assert seen(after)["effective"] == (0 if value else KILL)
+    box.start_sleeper()
+    process = config["process"] | {"args": [program, "/proc/self/status"]}
+    assert seen(box.runtime.exec_process(box.ident, process).ok().out)["effective"] == (0 if value else KILL)
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from process.box import one_sentence
-from support.bundle import DEFAULT_CAPABILITIES, default_config, with_capabilities, with_shell, with_user_namespace
+from process.mounting import mounted
+from support.bundle import (
+    DEFAULT_CAPABILITIES,
+    default_config,
+    mount,
+    with_capabilities,
+    with_shell,
+    with_user_namespace,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from process.box import Box
@@ -101,13 +110,13 @@ def test_the_links_lead_to_the_process_s_own_streams(box: Box) -> None:
     assert result.out.split() == ["in", "out", "err", "0", "1", "2", "3"], "the last is the folder that ls has opened"
 
 
-OTHERS = {
+OTHERS: dict[str, Callable[[Path], object]] = {
     "file": lambda path: path.write_text(""),
     "directory": lambda path: path.mkdir(),
     "link": lambda path: path.symlink_to("null"),
     "fifo": os.mkfifo,
-    "other number": lambda path: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5)),
-    "other kind": lambda path: os.mknod(path, stat.S_IFBLK | 0o666, os.makedev(1, 3)),
+    "other-number": lambda path: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5)),
+    "other-kind": lambda path: os.mknod(path, stat.S_IFBLK | 0o666, os.makedev(1, 3)),
 }
 
 
@@ -128,6 +137,27 @@ def test_another_file_in_place_of_a_default_device_is_an_error(box: Box) -> None
     sentence = one_sentence(box.run(with_own_dev(default_config())).expect(1))
     assert "make the device /dev/null" in sentence
     assert "exists and is something else" in sentence
+
+
+def test_a_bound_dev_has_to_bring_what_is_listed(box: Box) -> None:
+    """Nothing is made in it, since it may be the host's."""
+    dev = box.directory / "dev"
+    dev.mkdir()
+    node(dev / "mine")
+    config = with_own_dev(with_devices(device("/dev/mine", "c", major=1, minor=3, fileMode=0o666)))
+    config["mounts"].append(mount("/dev", "bind", str(dev), "bind"))
+    assert box.shell(f"{LOOK} /dev/mine; ls /dev", config) == "character special file 1:3 600 0:0\nmine\n"
+    for entry, words in (
+        (device("/dev/mine", "c", major=1, minor=5), "exists and is something else"),
+        (device("/dev/other", "c", major=1, minor=3), "no such file or directory"),
+    ):
+        config["linux"]["devices"] = [entry]
+        sentence = one_sentence(box.run(config).expect(1))
+        assert f"/linux/devices/0: find the device {entry['path']}" in sentence
+        assert words in sentence
+    assert [path.name for path in dev.iterdir()] == ["mine"]
+    config["linux"]["devices"] = [device("/srv/elsewhere", "c", major=1, minor=5)]
+    assert box.shell("head -c 1 /srv/elsewhere | wc -c", config) == "1\n"
 
 
 def node(path: Path, mode: int = 0o600) -> None:
@@ -196,6 +226,13 @@ def test_several_listed_devices_in_a_user_namespace(box: Box) -> None:
     config["process"]["args"] = ["no-such-program"]
     box.run(config).expect(1)
     before.assert_unchanged()
+
+
+def test_the_state_may_lie_where_there_are_no_devices(box: Box) -> None:
+    """As /run does on most hosts."""
+    with mounted(box.runtime.root, "-t", "tmpfs", "-o", "nodev,nosuid,noexec", "state"):
+        config = userns(box, device("/dev/own", "c", major=1, minor=5))
+        assert box.shell("head -c 2 /dev/own | wc -c", config) == "2\n"
 
 
 def test_an_owner_without_a_mapping_is_refused(box: Box) -> None:

@@ -12,7 +12,6 @@ from support.bundle import Config, default_config, with_bind, with_mount, with_s
 from support.facility import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from process.box import Box
@@ -98,6 +97,25 @@ def test_an_unknown_option_is_the_filesystems(box: Box) -> None:
     assert "tmpfs: Bad value for 'size'" in one_sentence(box.run(config).expect(1))
 
 
+def test_sources_that_are_not_there(box: Box) -> None:
+    config = with_mount(default_config(), "/bound", "bind", "/no/such/source", "ro")
+    sentence = one_sentence(box.run(config).expect(1))
+    assert "/mounts/7: bind mount /no/such/source on /bound: open_tree: no such file or directory" in sentence
+    for source in ("", None):
+        config["mounts"][-1] |= {"source": source}
+        if source is None:
+            del config["mounts"][-1]["source"]
+        sentence = one_sentence(box.run(config).expect(1))
+        assert "/mounts/7/source: bind mount on /bound: nothing is named to be bound" in sentence
+
+
+def test_a_type_that_the_kernel_does_not_have(box: Box) -> None:
+    for kind in ("nosuchfs", ""):
+        sentence = one_sentence(box.run(with_mount(default_config(), "/made", kind, "t")).expect(1))
+        assert "/mounts/7: mount " in sentence
+        assert "fsopen: no such device" in sentence
+
+
 def test_a_bind_leaves_its_filesystem_as_it_is(box: Box, tmp_path: Path) -> None:
     """Which is said, since such an option does nothing for a bind; a word that nobody knows is refused."""
     result = box.run(with_bind(default_config(), tmp_path, "/bound", "sync", "lazytime", "ro")).ok()
@@ -147,7 +165,8 @@ def test_a_filesystem_on_a_device(box: Box, tmp_path: Path) -> None:
     with loop_device(image(tmp_path / "image")) as device:
         config = with_mount(default_config(), "/data", "ext4", device, "errors=remount-ro", "noatime")
         made = mounts_in(box, config)["/data"]
-        assert (made.kind, made.options) == ("ext4", {"rw", "noatime"})
+        assert made.kind == "ext4"
+        assert made.options == {"rw", "noatime"}
         assert "errors=remount-ro" in made.superblock
         assert box.shell("echo kept > /data/file", config) == ""
         with mounted(tmp_path / "look", device) as top:
@@ -170,7 +189,9 @@ def test_the_order_is_that_of_the_list(box: Box) -> None:
     with_mount(config, "/top", "tmpfs", "first", "mode=711")
     with_mount(config, "/top/in", "tmpfs", "second")
     with_mount(config, "/top/in", "tmpfs", "third", "size=64k")
-    script = "stat -c %a /top; while read -r i p d root at rest; do echo $at ${rest#* - tmpfs }; done </proc/self/mountinfo"
+    script = (
+        "stat -c %a /top; while read -r i p d root at rest; do echo $at ${rest#* - tmpfs }; done </proc/self/mountinfo"
+    )
     lines = [line.split()[:2] for line in box.shell(script, config).splitlines()[1:] if line.startswith("/top")]
     assert lines == [["/top/in", "covered"], ["/top", "first"], ["/top/in", "second"], ["/top/in", "third"]]
     config["mounts"][-3:] = [config["mounts"][-1], config["mounts"][-3]]

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from process.mounting import mounted, mounts_in
-from support.bundle import Config, default_config, with_bind, with_mount, with_shell
+from process.mounting import mounted
+from support.bundle import Config, default_config, with_bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,6 @@ from support.bundle import DEFAULT_CAPABILITIES, Config, default_config, with_bi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from process.box import Box
 
@@ -25,12 +25,13 @@ KINDS["unbindable"] = (False, False, False)
 @pytest.fixture
 def source(box: Box) -> Iterator[Path]:
     """A shared mount of the host, with another one, ``sub``, below it."""
-    with mounted(box.directory / "tree", "-t", "tmpfs", "--make-shared", "tree") as top:
-        with mounted(top / "sub", "-t", "tmpfs", "--make-shared", "tree"):
-            for place in (top, top / "sub"):
-                for name in ("from-host", "from-container"):
-                    (place / name).mkdir()
-            yield top
+    top = box.directory / "tree"
+    what = ("-t", "tmpfs", "--make-shared", "tree")
+    with mounted(top, *what), mounted(top / "sub", *what):
+        for place in (top, top / "sub"):
+            for name in ("from-host", "from-container"):
+                (place / name).mkdir()
+        yield top
 
 
 def privileged(propagation: str = "") -> Config:
@@ -46,8 +47,7 @@ def crossing(box: Box, place: Path, inside: str) -> tuple[bool, bool, bool]:
     subprocess.run(["mount", "-t", "tmpfs", "t", str(place / "from-host")], check=True, timeout=60)
     box.exec(f"mount -t tmpfs t {inside}/from-container").ok()
     arrived = f"{inside}/from-host" in parse(box.exec("cat /proc/self/mountinfo").ok().out)
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        left = str(place / "from-container") in parse(file.read())
+    left = str(place / "from-container") in parse(Path("/proc/self/mountinfo").read_text())
     bound = box.exec(f"mkdir -p /tmp/copy && mount -o bind {inside or '/'} /tmp/copy && umount /tmp/copy").code == 0
     return arrived, left, bound
 
@@ -84,6 +84,18 @@ def test_option_of_what_is_mounted_on_a_shared_mount(box: Box) -> None:
     found = mounts_in(box, config)
     assert "shared:" in found["/made"].propagation
     assert found["/made/in"].propagation == ""
+
+
+@pytest.mark.parametrize("root", ["rshared", "rslave", "rprivate", "runbindable"])
+@pytest.mark.parametrize(("option", "field"), [("shared", "shared:"), ("private", ""), ("unbindable", "unbindable")])
+def test_option_under_a_recursive_root(box: Box, root: str, option: str, field: str) -> None:
+    """What the root wants for all of them, a mount may want otherwise."""
+    found = mounts_in(box, with_mount(privileged(root), "/made", "tmpfs", "t", option))
+    assert found["/made"].propagation.startswith(field)
+    assert bool(found["/made"].propagation) == bool(field)
+    expected = {"rshared": "shared:", "runbindable": "unbindable"}.get(root, "")
+    assert found["/"].propagation.startswith(expected)
+    assert found["/dev"].propagation.startswith(expected)
 
 
 @pytest.mark.parametrize("option", ["unbindable", "runbindable"])

@@ -99,10 +99,11 @@ def test_the_environment_of_exec_is_the_process_files(box: Box) -> None:
     config = default_config()
     config["process"]["env"].append("OUTER=1")
     box.start_sleeper(config)
-    process = default_config("env")["process"] | {"env": ["PATH=/bin", "A=1", "A=2", "B="]}
+    process = default_config("env")["process"] | {"env": ["PATH=/bin", "A=1", "A=2", "B=", "C"]}
     assert sorted(box.runtime.exec_process(box.ident, process).ok().out.split()) == [
         "A=2",
         "B=",
+        "C=",
         "HOME=/root",
         "PATH=/bin",
     ]

@@ -59,7 +59,9 @@ def test_the_host_stays_the_hosts(box: Box) -> None:
 def test_devices_are_those_of_the_host(box: Box) -> None:
     """Bound as they are, which is said of what was asked for; a wrong file in their place is an error."""
     config = config_of(box, "stat -c %t:%T:%a /dev/full; echo x > /dev/full")
-    config["linux"]["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 0}]
+    config["linux"]["devices"] = [
+        {"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 0}
+    ]
     result = box.run(config)
     assert result.out == f"1:7:{stat.S_IMODE(os.stat('/dev/full').st_mode):o}\n"
     assert "No space left on device" in result.err

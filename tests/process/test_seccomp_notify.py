@@ -159,6 +159,16 @@ def test_a_listener_that_does_not_listen_any_more(box: Box) -> None:
     assert "connection refused" in one_sentence(result)
 
 
+def test_without_a_call_to_notify_of_the_listener_is_ignored(box: Box) -> None:
+    """Nobody is there, and nobody is looked for."""
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nobody/there", "listenerMetadata": "x"}
+    assert box.shell("echo ran", changed(default_config(), "/linux/seccomp", seccomp)) == "ran\n"
+    rule = {"names": ["chroot"], "action": "SCMP_ACT_ERRNO"}
+    assert (
+        box.shell("echo ran", changed(default_config(), "/linux/seccomp", {**seccomp, "syscalls": [rule]})) == "ran\n"
+    )
+
+
 def test_exec_without_a_listener_leaves_the_container_alone(box: Box) -> None:
     with listening(box) as listener:
         box.write(with_shell(notifying(listener.path), WAITING))

@@ -54,8 +54,9 @@ def test_without_a_label_the_program_has_the_runtimes(box: Box) -> None:
 
 
 def test_the_label_in_a_user_namespace(box: Box) -> None:
-    config = with_user_namespace(labelled())
-    assert words(box.run(with_shell(config, LOOK)).expect(1).out).splitlines() == [CONTAINER, DENIED]
+    result = box.run(with_shell(with_user_namespace(labelled()), LOOK)).expect(1)
+    assert result.err == ""
+    assert words(result.out).splitlines() == [CONTAINER, DENIED]
 
 
 def test_exec_has_the_label_of_its_process_or_the_containers(box: Box) -> None:

@@ -11,8 +11,8 @@ from ocirun.sync import StepFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.cli import Arguments
-    from ocirun.parent import Host
     from ocirun.linux.readiness import Readiness
+    from ocirun.parent import Host
     from ocirun.state import Entry
 
 

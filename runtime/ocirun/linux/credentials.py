@@ -1,6 +1,6 @@
 """process.user: groups, ids and umask, in the order that each call still permits the next.
 
-The annotation run.oci.keep_original_groups, whatever its value, leaves the groups of the caller in place (crun's
+The annotation run.oci.keep_original_groups leaves the groups of the caller in place, unless its value is 0 (crun's
 rule): a plain user cannot give them to a container in any other way. Podman asks for it together with additionalGids
 of its own, so that these are not refused; that they are not set is a warning.
 """
@@ -25,8 +25,9 @@ _KEEP: Final = "run.oci.keep_original_groups"
 
 
 def keeps_groups(config: dict[str, Any]) -> bool:
-    """Whether the configuration has the annotation."""
-    return _KEEP in (config.get("annotations") or ())
+    """Whether the configuration has the annotation, and not in order to say no."""
+    value: str = (config.get("annotations") or {}).get(_KEEP, "0")
+    return value != "0"
 
 
 def plan(process: dict[str, Any], pointer: str, may_setgroups: bool, keep: bool) -> list[InsideStep]:

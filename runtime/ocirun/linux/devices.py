@@ -3,7 +3,7 @@
 In the initial user namespace devices are made with mknodat(2), where they belong. For a container with a user namespace
 of its own the parent makes the listed ones, in the container's folder of the state, and they are bound; the default
 ones are bound from the host, as are all where the runtime itself is in a user namespace. An image that brings /dev as a
-bind mount has arranged it itself and is left alone, as runc does.
+bind mount has arranged it itself and is left alone, as runc does; but a listed device has to be in it.
 
 SECURITY: /dev is reached once, inside the root, and everything in it is made relative to that descriptor
 (CVE-2026-41579). A file that already exists under a device's name must be exactly that device, or creation fails.
@@ -57,22 +57,29 @@ def _wanted(config: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def plan(
-    config: dict[str, Any], may_mknod: bool, may_mount: bool, parent_may_mknod: bool = False
+    config: dict[str, Any], may_mknod: bool, may_mount: bool, parent_may_mknod: bool = False, brought: bool = False
 ) -> tuple[list[OutsideStep], list[InsideStep]]:
-    """The parent's copies of devices (only where the container cannot make them), and the container's steps."""
+    """The parent's copies of devices (only where the container cannot make them), and the container's steps.
+
+    brought: /dev is a bind mount.
+    """
     maps = config.get("linux") or {}
     outside: list[OutsideStep] = []
     inside: list[InsideStep] = []
     for pointer, path, entry in _wanted(config):
         mode = _KINDS[entry["type"]]
         number = 0 if entry["type"] == "p" else os.makedev(entry["major"], entry["minor"])
-        if may_mknod or entry["type"] == "p":
+        listed = pointer != "/linux/devices"
+        if brought and (path.startswith("/dev/") or not listed):
+            if listed:
+                inside.append(InsideStep(find, pointer, f"find the device {path}", os.fsencode(path), mode, number))
+        elif may_mknod or entry["type"] == "p":
             text = f"make the device {path}"
             permissions = entry.get("fileMode", 0o666) & 0o7777
             owner = (entry.get("uid", 0), entry.get("gid", 0))
             named = (entry.get("fileMode", -1), entry.get("uid", -1), entry.get("gid", -1))
             inside.append(InsideStep(make, pointer, text, os.fsencode(path), mode | permissions, number, owner, named))
-        elif parent_may_mknod and may_mount and pointer != "/linux/devices" and maps.get("uidMappings"):
+        elif parent_may_mknod and may_mount and listed and maps.get("uidMappings"):
             text = f"make the device {path}"
             permissions = entry.get("fileMode", 0o666) & 0o7777
             owner = (_host_id(maps, "uid", entry, pointer), _host_id(maps, "gid", entry, pointer))
@@ -80,14 +87,15 @@ def plan(
             outside.append(copied)
             inside.append(InsideStep(bind, pointer, text, os.fsencode(path), copied, True))
         else:
-            if kept := [name for name in ("fileMode", "uid", "gid") if name in entry and pointer != "/linux/devices"]:
+            if kept := [name for name in ("fileMode", "uid", "gid") if name in entry and listed]:
                 log.warning(f"{pointer}: ignoring {', '.join(kept)}: {path} is the host's device, bound as it is")
             text = f"bind the host's device {path}"
             copied = OutsideStep(copy_device, pointer, text, path, mode, number)
             if may_mount:
                 outside.append(copied)
             inside.append(InsideStep(bind, pointer, text, os.fsencode(path), copied, may_mount))
-    inside.append(InsideStep(link_standard, "/linux/devices", "make the symbolic links of /dev"))
+    if not brought:
+        inside.append(InsideStep(link_standard, "/linux/devices", "make the symbolic links of /dev"))
     return outside, inside
 
 
@@ -98,6 +106,14 @@ def _host_id(maps: dict[str, Any], name: str, entry: dict[str, Any], pointer: st
         if each["containerID"] <= number < each["containerID"] + each["size"]:
             return int(each["hostID"] + number - each["containerID"])
     raise Failure(f"the {name} {number} of the device is not mapped to the host", where=f"{pointer}/{name}")
+
+
+def find(step: InsideStep, scene: Scene) -> None:
+    """The device is there, and it is the one: nothing is made in a /dev that may be the host's."""
+    path, mode, number = step.args
+    node = files.open_in_root(scene.root, path)
+    _verify(node, path, mode, number)
+    os.close(node)
 
 
 def make(step: InsideStep, scene: Scene) -> None:
@@ -130,7 +146,7 @@ def make(step: InsideStep, scene: Scene) -> None:
 def _verify(node: int, path: bytes, mode: int, number: int) -> None:
     found = os.fstat(node)
     if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
-        raise raw.KernelError(_EEXIST, "mknodat", f"{os.fsdecode(path)} exists and is something else")
+        raise raw.KernelError(_EEXIST, "fstat", f"{os.fsdecode(path)} exists and is something else")
 
 
 def make_outside(step: OutsideStep, host: Host) -> None:

@@ -95,6 +95,20 @@ def bind(
     return [copied] if may_mount else [], [attached]
 
 
+def again(config: dict[str, Any]) -> list[InsideStep]:
+    """The mounts' own propagation once more, when a recursive one of the root has changed them all."""
+    if not ((config.get("linux") or {}).get("rootfsPropagation") or "").startswith("r"):
+        return []
+    steps = []
+    for at, entry in enumerate(config.get("mounts") or ()):
+        wish = Wish(entry)
+        if wish.propagation:
+            text = f"propagate mounts on {entry['destination']} as it wants"
+            destination = os.fsencode(files.clean(entry["destination"]))
+            steps.append(InsideStep(propagate_again, f"/mounts/{at}/options", text, destination, wish))
+    return steps
+
+
 def provides(config: dict[str, Any], path: str) -> bool:
     """Whether a bind mount brings `path` as a whole."""
     entries = config.get("mounts") or ()
@@ -184,6 +198,14 @@ def _propagate(fd: int, wish: Wish) -> None:
     for flag in wish.propagation:
         recursive = mount.AT_RECURSIVE if flag & table.MS_REC else 0
         mount.mount_setattr(fd, recursive, 0, propagation=flag & ~table.MS_REC)
+
+
+def propagate_again(step: InsideStep, scene: Scene) -> None:
+    """What is mounted there now."""
+    destination, wish = step.args
+    target = files.open_in_root(scene.root, destination)
+    _propagate(target, wish)
+    os.close(target)
 
 
 def _target(scene: Scene, destination: bytes, directory: bool) -> int:

@@ -21,7 +21,7 @@ PROC_FILES: Final = frozenset(
 """What lxcfs and its like put over single files of /proc; the list that runc allows."""
 
 _UNHEARD: Final = ("iversion", "noiversion", "silent")
-"""Flags of mount(2) that fsconfig(2) has no name for: the filesystem counts versions or not, and prints what it likes."""
+"""Flags of mount(2) without a name in fsconfig(2): filesystems count versions or not, and print what they like."""
 
 _CONTEXTS: Final = ("context=", "fscontext=", "defcontext=", "rootcontext=")
 
@@ -76,6 +76,8 @@ def check(entry: dict[str, Any], wish: Wish, pointer: str) -> None:
         raise Failure(f"mount {entry.get('type')} on /proc: only a proc filesystem may be there", where=pointer)
     if destination.startswith("/proc/") and destination not in PROC_FILES:
         raise Failure(f"mount on {destination}: nothing may be mounted inside /proc", where=pointer)
+    if wish.bind and not wish.remount and not entry.get("source"):
+        raise Failure(f"bind mount on {destination}: nothing is named to be bound", where=f"{pointer}/source")
     if wish.bind and not wish.remount and wish.data:
         what = f"bind mount on {destination}: a bind takes no option of a filesystem: {', '.join(wish.data)}"
         raise Failure(what, where=f"{pointer}/options")
