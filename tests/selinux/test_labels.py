@@ -54,6 +54,7 @@ def test_without_a_label_the_program_has_the_runtimes(box: Box) -> None:
 
 
 def test_the_label_in_a_user_namespace(box: Box) -> None:
+    (box.rootfs / "secret").mkdir()  # the container's root may not write into a directory of the host's
     result = box.run(with_shell(with_user_namespace(labelled()), LOOK)).expect(1)
     assert result.err == ""
     assert words(result.out).splitlines() == [CONTAINER, DENIED]

@@ -134,7 +134,17 @@ def test_a_launcher_on_a_read_only_mount_is_not_started_again(probe: Path, direc
 def test_a_launcher_on_a_tmpfs_is_not_taken_for_a_memfd(probe: Path, tmp_path: Path) -> None:
     """Any file of a tmpfs tells its seals (fcntl(2), F_GET_SEALS)."""
     script = 'mount -t tmpfs none "$2" && cp -r "$1"/* "$2" && exec "$2/bin/ocirun"'
-    words = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", probe.parents[1], tmp_path]
+    words: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        probe.parents[1],
+        tmp_path,
+    ]
     told = answers(words)
     assert told["sealed"] == "mount"
     assert told["executable"] == str(tmp_path / "bin" / "ocirun")
