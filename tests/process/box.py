@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 _count = itertools.count(1)
 
 NAMESPACE_FILES = ("cgroup", "ipc", "mnt", "net", "pid", "uts", "user")
-ABSENT = object()
+
+
+class _Absent:
+    """A member that is not there, as a value; it appears in the names of tests."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
 
 
 class Box:
