@@ -117,27 +117,36 @@ def find(step: InsideStep, scene: Scene) -> None:
 
 
 def make(step: InsideStep, scene: Scene) -> None:
-    """mknodat(2), then owner and mode; an existing node must be the very device, and gets what the config names.
+    """mknodat(2); an existing node must be the very device, and gets what the config names."""
+    path, mode, number, owner, named = step.args
+    head, _, name = path.rpartition(b"/")
+    parent = files.make_directories(scene.root, head)
+    umask = os.umask(0)  # so that a usual node is made as it has to be, and needs no second call
+    try:
+        made = raw.syscall(raw.MKNODAT, parent, name, mode, number)
+        if made == -_EEXIST:
+            _change(scene, parent, step.args, *named)
+        else:
+            raw.checked("mknodat", made, os.fsdecode(path))
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if (found.st_mode, found.st_rdev, found.st_uid, found.st_gid) != (mode, number, *owner):
+                _change(scene, parent, step.args, stat.S_IMODE(mode), *owner)
+    finally:
+        os.umask(umask)
+        os.close(parent)
+
+
+def _change(scene: Scene, parent: int, wanted: tuple[Any, ...], permissions: int, uid: int, gid: int) -> None:
+    """Owner, then mode, which chown(2) may change; -1 for what stays.
 
     SECURITY: the node is looked at by the descriptor that is then changed, through the verified procfs: another
     container that shares the directory may have put a symlink in its place, which chmod(2) would follow to the host.
     """
-    path, mode, number, owner, named = step.args
-    permissions = stat.S_IMODE(mode)
-    head, _, name = path.rpartition(b"/")
-    parent = files.make_directories(scene.root, head)
-    try:
-        made = raw.syscall(raw.MKNODAT, parent, name, mode, number)
-        if made == -_EEXIST:
-            permissions, *owner = named
-        else:
-            raw.checked("mknodat", made, os.fsdecode(path))
-        node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    finally:
-        os.close(parent)
+    path, mode, number = wanted[:3]
+    node = os.open(path.rpartition(b"/")[2], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     _verify(node, path, mode, number)
     place = b"self/fd/%d" % node
-    os.chown(place, *owner, dir_fd=scene.proc)
+    os.chown(place, uid, gid, dir_fd=scene.proc)
     if permissions >= 0:
         os.chmod(place, permissions, dir_fd=scene.proc)
     os.close(node)

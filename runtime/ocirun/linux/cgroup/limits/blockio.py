@@ -7,7 +7,7 @@ write says one thing about one device.
 
 from __future__ import annotations
 
-from ocirun.linux.cgroup.limits.setting import Setting, no_v2_file
+from ocirun.linux.cgroup.limits import Setting, no_v2_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ and burst are judged against each other, shares against idle: a change may have 
 from __future__ import annotations
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup.limits.setting import POINTER, Setting, no_v2_file
+from ocirun.linux.cgroup.limits import POINTER, Setting, no_v2_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

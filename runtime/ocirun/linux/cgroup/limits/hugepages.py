@@ -6,7 +6,7 @@ is not killed later. Where that file exists both get the limit, so that a page t
 
 from __future__ import annotations
 
-from ocirun.linux.cgroup.limits.setting import Setting
+from ocirun.linux.cgroup.limits import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ memory plus swap bound each other on cgroup v1, so either may have to be written
 from __future__ import annotations
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup.limits.setting import POINTER, Setting, no_v2_file, or_max
+from ocirun.linux.cgroup.limits import POINTER, Setting, no_v2_file, or_max
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

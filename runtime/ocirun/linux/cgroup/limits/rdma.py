@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun.linux.cgroup.limits.setting import Setting
+from ocirun.linux.cgroup.limits import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ stop it there, or leave the container without a place.
 from __future__ import annotations
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup.limits.setting import EMPTY, POINTER, Setting
+from ocirun.linux.cgroup.limits import EMPTY, POINTER, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
