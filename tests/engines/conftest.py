@@ -5,8 +5,8 @@ The runtime is `OCIRUN_RUNTIME`, or the one that this checkout builds; `OCIRUN_R
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,12 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
-    """A short private directory whose name is unique on the host; its name is also the engine's cgroup."""
-    directory = Path(tempfile.mkdtemp(prefix="ocirun-engine-", dir="/tmp"))
+    """A short private directory whose name is unique on the host; its name is also the engine's cgroup.
+
+    And containerd's namespace, where two ``_`` in a row, which mkdtemp(3) may choose, are refused.
+    """
+    directory = Path("/tmp", f"ocirun-engine-{secrets.token_hex(4)}")
+    directory.mkdir(mode=0o700)
     yield directory
     shutil.rmtree(directory)
 
