@@ -30,6 +30,10 @@ def undo(host: Host, run_poststop: bool) -> None:
     _close_all(host)
     for problem in release(host.entry, host):
         log.warning(problem)
+    if host.made:
+        from ocirun import mountpoints
+
+        mountpoints.remove(host.record["rootfs"], host.made)
     host.entry.remove()
     if run_poststop:
         poststop(host.entry)

@@ -15,8 +15,8 @@ import _socket
 import os
 
 from ocirun import sync
+from ocirun.kernel import files, raw, signals
 from ocirun.kernel import process as kernel
-from ocirun.kernel import raw, signals
 from ocirun.sync import Channel, Gone
 
 TYPE_CHECKING = False
@@ -63,12 +63,22 @@ def _do(steps: list[InsideStep], scene: Scene, first: int) -> None:
     """Do the steps; the one that fails is told by its number."""
     for number, step in enumerate(steps, first):
         try:
-            step.do(step, scene)
+            try:
+                step.do(step, scene)
+            finally:
+                if files.made:
+                    _tell_made(scene)
         except Gone:
             raise
         except BaseException as problem:  # noqa: BLE001 (as above)
             _tell(scene, number, problem)
             raise SystemExit from None
+
+
+def _tell_made(scene: Scene) -> None:
+    """MADE, once for each: what the parent takes back if this comes to nothing."""
+    while files.made:
+        scene.channel.send(sync.MADE, files.made.pop(0))
 
 
 def _tell(scene: Scene, number: int, problem: BaseException) -> None:

@@ -42,10 +42,11 @@ class Host:
     pidfd:     its pidfd, -1 before the clone.
     cgroup_fd: a cgroup2 directory for CLONE_INTO_CGROUP, -1 without.
     proc:      O_PATH descriptor of the host's procfs.
+    made:      mount points that the container's process has made in the image's root, see `sync.MADE`.
     terminal:  the pty's master of a foreground `run`, -1 otherwise.
     """
 
-    __slots__ = ("cgroup_fd", "channel", "entry", "pid", "pidfd", "plan", "proc", "record", "terminal")
+    __slots__ = ("cgroup_fd", "channel", "entry", "made", "pid", "pidfd", "plan", "proc", "record", "terminal")
 
     def __init__(self, entry: Entry, plan: Plan) -> None:
         self.entry = entry
@@ -54,6 +55,7 @@ class Host:
         self.pid = 0
         self.pidfd = -1
         self.cgroup_fd = -1
+        self.made: list[bytes] = []
         self.proc = files.open_proc()
         self.terminal = -1
         self.channel: Channel
@@ -258,10 +260,12 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
         host.channel.send(sync.GO)
         _record_process(host)
         while True:
-            kind, _payload, fd = host.channel.receive()
+            kind, payload, fd = host.channel.receive()
             if kind == sync.READY:
                 return
-            if kind == sync.HOOKS:
+            if kind == sync.MADE:
+                host.made.append(payload)
+            elif kind == sync.HOOKS:
                 document = state_json(host.entry, state.CREATING)
                 for name in ("prestart", "createRuntime"):
                     hooks.run_all(configured.get(name) or [], f"/hooks/{name}", document, host.record)

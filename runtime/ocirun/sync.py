@@ -9,6 +9,7 @@ else is refused, and end-of-file means that the other side is gone.
                     GO              –                                    id maps are written, the cgroup is joined
     HOOKS                           –                                    mounts are done, the root is not given up yet
                     CONTINUE        –                                    prestart and createRuntime hooks have run
+    MADE                            device, inode, path (blanks)         before READY: a mount point was made
     TERMINAL                        fd: the pty's master                 only a foreground `run` with process.terminal
     READY                           –                                    all is set but the program: state `created`
                     START           –                                    `run`: execute the program now
@@ -38,6 +39,7 @@ PID: Final = b"p"
 GO: Final = b"g"
 HOOKS: Final = b"h"
 CONTINUE: Final = b"c"
+MADE: Final = b"m"
 TERMINAL: Final = b"t"
 LISTENER: Final = b"n"
 READY: Final = b"r"

@@ -29,6 +29,9 @@ _ENOENT: Final = 2
 _EEXIST: Final = 17
 _ELOOP: Final = 40
 
+made: list[bytes] = []
+"""What this process has made below a root, as ``device inode path``, until somebody takes it."""
+
 
 def clean(path: str) -> str:
     """A container path made absolute, without ``.``, ``..`` and double slashes; a relative one counts from ``/``."""
@@ -62,7 +65,7 @@ def make_directories(root: int, path: bytes, mode: int = 0o755) -> int:
         fd, depth = _open_deepest(root, parts)
         while depth < len(parts):
             try:
-                deeper = _make_directory(fd, parts[depth], mode)
+                deeper = _make_directory(root, fd, parts[depth], mode)
             except raw.KernelError as problem:
                 # SECURITY: a link of a procfs may be a magic one, whose text is a path of the host.
                 if problem.errno != _ELOOP or statfs_type(fd) == PROC_SUPER_MAGIC:
@@ -91,11 +94,21 @@ def _open_deepest(root: int, parts: list[bytes]) -> tuple[int, int]:
     raise raw.KernelError(_ENOENT, "openat2")
 
 
-def _make_directory(dirfd: int, name: bytes, mode: int) -> int:
-    made = raw.syscall(raw.MKDIRAT, dirfd, name, mode)
-    if made < 0 and made != -_EEXIST:
-        raw.checked("mkdirat", made, os.fsdecode(name))
-    return openat2(dirfd, name, O_PATH | os.O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+def _make_directory(root: int, dirfd: int, name: bytes, mode: int) -> int:
+    result = raw.syscall(raw.MKDIRAT, dirfd, name, mode)
+    if result < 0 and result != -_EEXIST:
+        raw.checked("mkdirat", result, os.fsdecode(name))
+    fd = openat2(dirfd, name, O_PATH | os.O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    if not result:
+        _note(root, fd)
+    return fd
+
+
+def _note(root: int, fd: int) -> None:
+    """Add to `made` what is on the root's own filesystem; a mount of the container takes its content with it."""
+    found = os.fstat(fd)
+    if found.st_dev == os.fstat(root).st_dev:
+        made.append(b"%d %d %s" % (found.st_dev, found.st_ino, os.readlink(b"/proc/self/fd/%d" % fd)))
 
 
 def make_file(root: int, path: bytes, mode: int = 0o644) -> int:
@@ -107,10 +120,13 @@ def make_file(root: int, path: bytes, mode: int = 0o644) -> int:
     head, _, name = path.rstrip(b"/").rpartition(b"/")
     parent = make_directories(root, head)
     try:
-        made = raw.syscall(raw.MKNODAT, parent, name, stat.S_IFREG | mode, 0)
-        if made != -_EEXIST:
-            raw.checked("mknodat", made, os.fsdecode(path))
-        return openat2(parent, name, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+        result = raw.syscall(raw.MKNODAT, parent, name, stat.S_IFREG | mode, 0)
+        if result != -_EEXIST:
+            raw.checked("mknodat", result, os.fsdecode(path))
+        fd = openat2(parent, name, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+        if not result:
+            _note(root, fd)
+        return fd
     finally:
         os.close(parent)
 
