@@ -29,7 +29,7 @@ def with_new_places(box: Box, *args: str) -> Config:
     config = with_mount(config, "/new/one/two", "tmpfs", "tmpfs")
     config = with_mount(config, "/new/one/two/inside", "tmpfs", "tmpfs")
     config = with_mount(config, "/there/file", "bind", "/etc/hostname", "bind")
-    config["process"]["cwd"] = "/work/here"
+    config["process"]["cwd"] = "/place/here"
     (box.rootfs / "there").mkdir()
     (box.rootfs / "there" / "kept").mkdir()
     return config
@@ -99,14 +99,14 @@ def test_in_a_user_namespace(box: Box) -> None:
 def test_what_is_in_use_stays(box: Box) -> None:
     """A hook has put something into one of them."""
     config = with_new_places(box, "true")
-    config = with_hook(config, "createRuntime", "/bin/sh", "-c", f"exec > {box.rootfs}/work/here/file; exit 3")
+    config = with_hook(config, "createRuntime", "/bin/sh", "-c", f"exec > {box.rootfs}/place/here/file; exit 3")
     before = tree(box.rootfs)
     box.run(config).expect(1)
-    assert set(tree(box.rootfs)) - set(before) == {"work", "work/here", "work/here/file"}
+    assert set(tree(box.rootfs)) - set(before) == {"place", "place/here", "place/here/file"}
 
 
 def test_what_comes_to_be_keeps_them(box: Box) -> None:
     config = with_new_places(box, "true")
     box.run(config).ok()
-    assert {"new/one/two", "there/file", "work/here"} <= set(tree(box.rootfs))
+    assert {"new/one/two", "there/file", "place/here"} <= set(tree(box.rootfs))
     assert "new/one/two/inside" not in tree(box.rootfs)

@@ -57,8 +57,9 @@ class Resctrl:
             (group / "schemata").write_text(DEFAULT)
             self._mkdir(group / "mon_groups")
 
-    def _name(self, path: str | Path) -> str:
-        return str(Path(path).relative_to(self.root)) if Path(path).is_relative_to(self.root) else ""
+    def _name(self, path: str | bytes | Path) -> str:
+        found = Path(os.fsdecode(path))
+        return str(found.relative_to(self.root)) if found.is_relative_to(self.root) else ""
 
     def _refuse(self, number: int, words: str) -> OSError:
         (self.root / "info" / "last_cmd_status").write_text(words + "\n")
