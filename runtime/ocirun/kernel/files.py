@@ -53,8 +53,10 @@ def open_in_root(root: int, path: bytes, flags: int = O_PATH) -> int:
     return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
-def make_directories(root: int, path: bytes, mode: int = 0o755) -> int:
+def make_directories(root: int, path: bytes, mode: int = 0o755, note: bool = True) -> int:
     """Walk `path` inside `root`, making what is missing, and return an O_PATH descriptor of the last part.
+
+    note: false where `root` is a mount of the container's own, which needs no entry in `made`.
 
     SECURITY: the part that exists is resolved by one openat2 in the root, so a symlink stays inside it; below that,
     each part is made with mkdirat relative to a descriptor and opened without following links, so nobody can swap one.
@@ -65,7 +67,7 @@ def make_directories(root: int, path: bytes, mode: int = 0o755) -> int:
         fd, depth = _open_deepest(root, parts)
         while depth < len(parts):
             try:
-                deeper = _make_directory(root, fd, parts[depth], mode)
+                deeper = _make_directory(root if note else -1, fd, parts[depth], mode)
             except raw.KernelError as problem:
                 # SECURITY: a link of a procfs may be a magic one, whose text is a path of the host.
                 if problem.errno != _ELOOP or statfs_type(fd) == PROC_SUPER_MAGIC:
@@ -99,7 +101,7 @@ def _make_directory(root: int, dirfd: int, name: bytes, mode: int) -> int:
     if result < 0 and result != -_EEXIST:
         raw.checked("mkdirat", result, os.fsdecode(name))
     fd = openat2(dirfd, name, O_PATH | os.O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-    if not result:
+    if not result and root >= 0:
         _note(root, fd)
     return fd
 

@@ -55,7 +55,7 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
         mounted = _made(kind, source, options, fd, writable, labels)
         if not tree:
             _set_flags(mounted, wish, readonly)
-        target = files.make_directories(top, os.fsencode(name)) if name else top
+        target = files.make_directories(top, os.fsencode(name), note=False) if name else top
         mount.move_mount(mounted, target)
         os.close(target)
         if not name:
