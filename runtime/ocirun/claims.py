@@ -23,6 +23,7 @@ from ocirun_spec.properties import CONFIG, by_pointer
 
 HONOURED: Final[tuple[str, ...]] = (
     "org.opencontainers.image.stopSignal",
+    "org.systemd.property.",
     "run.oci.hooks.stderr",
     "run.oci.hooks.stdout",
     "run.oci.keep_original_groups",

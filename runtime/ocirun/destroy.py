@@ -43,7 +43,7 @@ def _close_all(host: Host) -> None:
     """Close what the steps have opened: undoing needs descriptors, and the failure may be that there are none."""
     from ocirun.linux import cgroup
 
-    cgroup.close_all(host.plan.outside)
+    cgroup.close_all(host.plan.outside, host)
     for fd in (host.cgroup_fd, host.proc, *(step.fd for step in host.plan.outside)):
         if fd >= 0:
             try:

@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.meta]
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
     "ocirun.cold", "ocirun.manual", "ocirun_spec.cautions", "ocirun_spec.positions", "ocirun_spec.problems",
-    "ocirun.linux.seccomp.build",
+    "ocirun.linux.cgroup.systemd.bus", "ocirun.linux.seccomp.build",
 )  # fmt: skip
-"""Imported inside a function, where the hot way has ended: a person waits, or a filter has to be compiled."""
+"""Imported inside a function, where the hot way has ended: a person waits, or a compiler or systemd is asked."""
 ALLOWED = {
     "_blake2", "_json", "_ocirun", "_operator", "_posixsubprocess", "_signal", "_socket", "_struct", "errno", "fcntl",
     "itertools", "marshal", "os", "posix", "select", "stat", "sys", "time",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocirun.errors import Failure, NotSupportedYet
+from ocirun.errors import Failure
 from ocirun.linux import cgroup
 from ocirun.linux.cgroup import mounts, place
 from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy, parse
@@ -73,7 +73,7 @@ def test_a_process_outside_of_the_mount_starts_at_its_root() -> None:
 )
 def test_where_a_path_leads(path: str | None, v1: str, v2: str) -> None:
     config = {"linux": {"cgroupsPath": path}} if path else {}
-    wanted = place.wanted(config, "box", False, False)
+    wanted = place.wanted(config, "box", False)
     assert place.directory(V1.v1[0], wanted, False) == v1
     assert V2.unified
     assert place.directory(V2.unified, wanted, True) == v2
@@ -84,18 +84,13 @@ def test_where_a_path_leads(path: str | None, v1: str, v2: str) -> None:
 )
 def test_refused_paths(path: str) -> None:
     with pytest.raises(Failure) as caught:
-        place.wanted({"linux": {"cgroupsPath": path}}, "box", False, True)
+        place.wanted({"linux": {"cgroupsPath": path}}, "box", True)
     assert caught.value.where == "/linux/cgroupsPath"
 
 
-def test_the_systemd_driver_is_refused() -> None:
-    with pytest.raises(NotSupportedYet):
-        place.wanted({}, "box", True, True)
-
-
 def test_a_relative_path_of_root_s_does_not_depend_on_the_caller_s_cgroup() -> None:
-    assert place.wanted({"linux": {"cgroupsPath": "a/b"}}, "box", False, True) == "/a/b"
-    assert place.wanted({}, "box", False, True) == "box"
+    assert place.wanted({"linux": {"cgroupsPath": "a/b"}}, "box", True) == "/a/b"
+    assert place.wanted({}, "box", True) == "box"
 
 
 def test_a_limit_needs_a_mounted_controller() -> None:

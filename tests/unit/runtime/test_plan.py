@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocirun.bundle import Bundle
-from ocirun.errors import Failure, NotSupportedYet
+from ocirun.errors import Failure
 from ocirun.linux import lsm
 from ocirun.linux.masks import mask
 from ocirun.linux.mounts import mount_filesystem
@@ -210,7 +210,18 @@ def test_new_filesystems_get_the_mount_label(
     assert covers == [LABEL.encode()]
 
 
-def test_the_systemd_driver_is_refused(config: Config, facts: Facts, make_request: Callable[..., Request]) -> None:
-    with pytest.raises(NotSupportedYet) as caught:
+def test_the_systemd_driver(config: Config, facts: Facts, make_request: Callable[..., Request]) -> None:
+    """A scope in place of a cgroup; the process that keeps it ends when the container's own is there."""
+    config["linux"]["cgroupsPath"] = "test.slice:made:unit"
+    planned = compose(Bundle("/b", "", config), facts, make_request("create", systemd_cgroup="true"))
+    assert "start the unit made-unit.scope" in [step.text for step in planned.outside]
+    assert planned.ready[0].text == "end the process that kept the unit"
+
+
+def test_a_path_is_no_unit_of_the_systemd_driver(
+    config: Config, facts: Facts, make_request: Callable[..., Request]
+) -> None:
+    config["linux"]["cgroupsPath"] = "/a/path"
+    with pytest.raises(Failure) as caught:
         compose(Bundle("/b", "", config), facts, make_request("create", systemd_cgroup="true"))
     assert caught.value.where == "/linux/cgroupsPath"

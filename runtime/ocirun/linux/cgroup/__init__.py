@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocirun.facts import Facts
     from ocirun.linux.cgroup.hierarchy import Hierarchies
     from ocirun.linux.cgroup.limits import Setting
+    from ocirun.linux.cgroup.systemd import Unit
     from ocirun.parent import Host
     from ocirun.scene import Scene
 
@@ -32,12 +33,16 @@ _NO_RIGHT: Final = (1, 13, 30)
 
 
 class Doors:
-    """The descriptors by which the container's process enters cgroups that it was not born in, when `wanted`."""
+    """The descriptors by which the container's process enters cgroups that it was not born in, when `wanted`.
 
-    __slots__ = ("fds", "wanted")
+    keeper: the process that keeps the container's unit alive until then, 0 without a unit or when it has ended.
+    """
+
+    __slots__ = ("fds", "keeper", "wanted")
 
     def __init__(self) -> None:
         self.fds: list[int] = []
+        self.keeper = 0
         self.wanted = False
 
 
@@ -46,12 +51,19 @@ def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> 
     from ocirun.linux.cgroup import limits, place
 
     resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    path = place.wanted(config, ident, systemd, facts.euid == 0 and facts.initial_userns)
     found = facts.cgroups
+    goal: str | Unit = ""
+    if not systemd:
+        goal = place.wanted(config, ident, facts.euid == 0 and facts.initial_userns)
     settings = _settings(resources, found)
-    early = [each for each in settings if not _late(each) and not _last(each)]
+    if systemd:
+        from ocirun.linux.cgroup import systemd as driver
+
+        goal = driver.plan(config, ident, facts, settings)
+    early = [each for each in settings if not _late(each, goal) and not _last(each, goal)]
+    text = f"create the cgroup {goal}" if isinstance(goal, str) else f"start the unit {goal.name}"
     return [
-        OutsideStep(create, place.POINTER, f"create the cgroup {path}", found, path, settings, Doors()),
+        OutsideStep(create, place.POINTER, text, found, goal, settings, Doors()),
         *([OutsideStep(limit, limits.POINTER, "set the limits", early)] if early else []),
         *_device_steps(resources, found, facts),
     ]
@@ -73,14 +85,17 @@ def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
     return settings
 
 
-def _late(setting: Setting) -> bool:
+def _late(setting: Setting, _goal: str | Unit) -> bool:
     """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
     return setting.unified and setting.controller == "pids"
 
 
-def _last(setting: Setting) -> bool:
-    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever."""
-    return setting.file == "memory.oom_control"
+def _last(setting: Setting, goal: str | Unit) -> bool:
+    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever; on cgroup v1 the
+    process that keeps a unit counts for pids.max until then.
+    """
+    kept = not isinstance(goal, str) and not setting.unified and setting.controller == "pids"
+    return setting.file == "memory.oom_control" or kept
 
 
 def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
@@ -128,6 +143,8 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
     steps = []
     if prepared is not None:
+        if facts.cgroups.mode == "unified":
+            steps += _end_of_keeper(prepared)  # the container's process was born in the unit's cgroup
         steps.append(OutsideStep(close_doors, place.POINTER, "close the cgroup's files", prepared[0].args[3]))
     else:
         steps.append(OutsideStep(move_in, place.POINTER, "enter the cgroup"))
@@ -137,8 +154,8 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
         steps += delegation.adopt(config)
     resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    settings = _settings(resources, found) if prepared is None else prepared[0].args[2]
-    late = [each for each in settings if _late(each)]
+    goal, settings = ("", _settings(resources, found)) if prepared is None else prepared[0].args[1:3]
+    late = [each for each in settings if _late(each, goal)]
     if late:
         steps.append(OutsideStep(limit, limits.POINTER, "set the limit of processes", late))
     return steps
@@ -146,20 +163,40 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
 def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
     """The parent's steps when the container is set up and waits for its program."""
-    last = [each for each in prepared[0].args[2] if _last(each)]
-    return [OutsideStep(limit, last[0].pointer, "disable the OOM killer", last)] if last else []
+    found, goal, settings = prepared[0].args[:3]
+    steps = [] if found.mode == "unified" else _end_of_keeper(prepared)  # now that it has entered the cgroups itself
+    if last := [each for each in settings if _last(each, goal)]:
+        steps.append(OutsideStep(limit, last[0].pointer, "set the last limits", last))
+    if not isinstance(goal, str):
+        from ocirun.linux.cgroup import systemd
+
+        steps += systemd.ready(settings)
+    return steps
+
+
+def _end_of_keeper(prepared: list[OutsideStep]) -> list[OutsideStep]:
+    """A step for what keeps a unit alive, when there is one."""
+    goal, doors = prepared[0].args[1], prepared[0].args[3]
+    if isinstance(goal, str):
+        return []
+    return [OutsideStep(end_keeper, prepared[0].pointer, "end the process that kept the unit", doors)]
 
 
 def create(step: OutsideStep, host: Host) -> None:
     """Make the directories. Without the right to and without a limit, the container has no cgroup."""
-    found, path, settings, doors = step.args
+    found, goal, settings, doors = step.args
     try:
         if found.mode == "none":
             raise Failure("no cgroup hierarchy is mounted", where=step.pointer, errno=_NO_RIGHT[0])
-        _make(found, path, settings, host)
+        if not isinstance(goal, str):
+            from ocirun.linux.cgroup import systemd
+
+            goal, doors.keeper = systemd.begin(goal, found, host)
+        _make(found, goal, settings, host, doors.keeper)
     except (Failure, OSError) as problem:
         if problem.errno not in _NO_RIGHT or any(not setting.optional for setting in settings):
             raise
+        end_keeper(step, host)
         _go_without(host, problem)
         return
     from ocirun.linux.cgroup import entering
@@ -169,15 +206,25 @@ def create(step: OutsideStep, host: Host) -> None:
         doors.fds = entering.open_doors(host.record["cgroup"])
 
 
-def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
+def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host, keeper: int) -> None:
     if found.mode == "unified":
         from ocirun.linux.cgroup import v2
 
-        v2.create(found, path, settings, host)
+        v2.create(found, path, settings, host, keeper)
     else:
         from ocirun.linux.cgroup import v1
 
-        v1.create(found, path, settings, host)
+        v1.create(found, path, settings, host, keeper)
+
+
+def end_keeper(step: OutsideStep, _host: Host) -> None:
+    """The container's process is in its cgroup; nothing to do without a unit."""
+    doors: Doors = step.args[-1]
+    pid, doors.keeper = doors.keeper, 0
+    if pid:
+        from ocirun.linux.cgroup.systemd import keeper
+
+        keeper.end(pid)
 
 
 def _go_without(host: Host, problem: BaseException) -> None:
@@ -244,10 +291,11 @@ def close_doors(step: OutsideStep, _host: Host) -> None:
         os.close(doors.fds.pop())
 
 
-def close_all(steps: list[OutsideStep]) -> None:
-    """After a failure: close the doors that `create` has opened."""
+def close_all(steps: list[OutsideStep], host: Host) -> None:
+    """After a failure: close the doors that `create` has opened, and end what it has begun."""
     for step in steps:
         if step.do is create:
+            end_keeper(step, host)
             doors: Doors = step.args[3]
             while doors.fds:
                 os.close(doors.fds.pop())

@@ -29,14 +29,16 @@ class Hierarchy:
     controllers: its v1 controllers in mount order; ``("name=systemd",)``; empty for cgroup2.
     mount:       absolute mount point.
     own:         the runtime's own cgroup, absolute as seen from the mount's root (``/`` when it lies outside of it).
+    root:        the cgroup that the mount shows at its mount point, mostly ``/``.
     """
 
-    __slots__ = ("controllers", "mount", "own")
+    __slots__ = ("controllers", "mount", "own", "root")
 
-    def __init__(self, controllers: tuple[str, ...], mount: str, own: str) -> None:
+    def __init__(self, controllers: tuple[str, ...], mount: str, own: str, root: str = "/") -> None:
         self.controllers = controllers
         self.mount = mount
         self.own = own
+        self.root = root
 
 
 class Hierarchies:
@@ -63,7 +65,7 @@ def discover() -> Hierarchies:
 
 def parse(mountinfo: bytes, cgroup: bytes, visible: Callable[[str, bytes], bool]) -> Hierarchies:
     """The pure part of `discover`; `visible(point, device)` says whether a listed mount is the one on top there."""
-    own = _own_cgroups(cgroup)
+    own = own_cgroups(cgroup)
     found: dict[tuple[str, ...], Hierarchy] = {}
     for line in mountinfo.splitlines():
         if b" - cgroup" not in line:
@@ -81,7 +83,8 @@ def parse(mountinfo: bytes, cgroup: bytes, visible: Callable[[str, bytes], bool]
             continue
         if not visible(point, fields[2]):
             continue
-        found[controllers] = Hierarchy(controllers, point, _below(place, _unescape(fields[3])))
+        root = _unescape(fields[3])
+        found[controllers] = Hierarchy(controllers, point, below(place, root), root)
     unified = found.pop((), None)
     return Hierarchies(list(found.values()), unified)
 
@@ -91,7 +94,7 @@ def _better(point: str, than: str) -> bool:
     return point.startswith(_USUAL_PLACE) and not than.startswith(_USUAL_PLACE)
 
 
-def _own_cgroups(text: bytes) -> dict[str, str]:
+def own_cgroups(text: bytes) -> dict[str, str]:
     """Controller (or ``name=systemd``, or "" for cgroup2) to path, from ``id:controllers:path`` lines (cgroups(7))."""
     own = {}
     for line in os.fsdecode(text).splitlines():
@@ -105,7 +108,7 @@ def _own_cgroups(text: bytes) -> dict[str, str]:
     return own
 
 
-def _below(path: str, root: str) -> str:
+def below(path: str, root: str) -> str:
     """`path` as seen from a mount whose root directory is `root`."""
     if root == "/":
         return path if not path.startswith("/..") else "/"

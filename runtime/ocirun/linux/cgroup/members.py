@@ -25,14 +25,15 @@ _TELLING: Final = ("freezer", "pids", "unified", "name=systemd", "memory", "cpu"
 
 
 def directory(record: Record) -> str:
-    """The cgroup that tells the container's processes."""
+    """The cgroup that tells the container's processes; empty when only its unit is known yet."""
     paths: dict[str, str] = record["paths"]
-    return next((paths[name] for name in _TELLING if name in paths), next(iter(paths.values())))
+    return next((paths[name] for name in _TELLING if name in paths), next(iter(paths.values()), ""))
 
 
 def pids(record: Record) -> list[int]:
     """All processes of the container, those of sub-cgroups too; none when the cgroup is gone."""
-    return groupfs.all_processes(directory(record))
+    path = directory(record)
+    return groupfs.all_processes(path) if path else []
 
 
 def kill_all(record: Record, signal: int) -> None:

@@ -6,6 +6,8 @@ The record, which is all that later commands need (JSON):
     paths   controller -> absolute directory; ``name=systemd``; ``unified`` for cgroup2
     made    the directories that this container made, parents first; everything else existed and stays
     owners  file -> uid of a cgroup that existed and is the container's for its life; mostly absent
+    unit    the systemd scope whose cgroup it is, with the systemd driver
+    user    whether that is a unit of the user's service manager
 
 It is saved before the first mkdir(2), so that a runtime killed at any moment leaves nothing that `delete` cannot find.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun.errors import Failure, NotSupportedYet, failure
+from ocirun.errors import Failure, failure
 from ocirun.linux.cgroup import groupfs
 
 TYPE_CHECKING = False
@@ -35,15 +37,13 @@ _LONGEST: Final = 2048
 """Of a cgroupsPath, so that the mount point before it and a file's name after it leave it below PATH_MAX."""
 
 
-def wanted(config: dict[str, Any], ident: str, systemd: bool, rooted: bool) -> str:
+def wanted(config: dict[str, Any], ident: str, rooted: bool) -> str:
     """linux.cgroupsPath, or the container's id; refuses what is no path of the cgroup filesystem.
 
     rooted: a relative cgroupsPath starts at the mount too, since the specification wants the same value to name the
     same place, from wherever the runtime is called. Whoever may not write there has only the place `directory` gives.
     """
     path: str = (config.get("linux") or {}).get("cgroupsPath") or ""
-    if systemd:
-        raise NotSupportedYet("the systemd cgroup driver", where=POINTER)
     if path.count(":") == 2 and "/" not in path:
         what = f"{path} has the form slice:prefix:name, which only --systemd-cgroup understands"
         raise Failure(what, where=POINTER)
@@ -70,31 +70,34 @@ def directory(hierarchy: Hierarchy, path: str, beside: bool) -> str:
     return os.path.normpath(f"{hierarchy.mount}/{start}/{path}")
 
 
-def make(host: Host, driver: str, places: list[Place], furnish: Callable[[str, str], None]) -> None:
+def make(host: Host, driver: str, places: list[Place], furnish: Callable[[str, str], None], keeper: int = 0) -> None:
     """Record and make the directories of (mount, directory, names in `paths`).
 
     furnish: called with (mount, directory) after each mkdir(2), for what a new cgroup needs before it can be used.
+    keeper:  the process that keeps the container's unit alive: a directory that systemd has made for it is ours.
     """
     made: list[str] = []
+    given: list[str] = []
     owners: dict[str, str] = {}
     paths: dict[str, str] = {}
     for mount, path, names in places:
         absent = groupfs.missing(mount, path)
         if not absent:
-            check_unused(path)
+            check_unused(path, keeper)
+            given += [path] if keeper else []
         elif not os.path.isdir(above := os.path.dirname(absent[0])):
             raise Failure(f"make the cgroup {path}: {above} is not a directory", where=POINTER)
         made += absent
         owners.update(dict.fromkeys(absent, mount))
         paths.update(dict.fromkeys(names, path))
-    record: Record = {"driver": driver, "paths": paths, "made": made}
+    record: Record = {**(host.record["cgroup"] or {}), "driver": driver, "paths": paths, "made": [*given, *made]}
     host.record["cgroup"] = record
     host.save()
     leaves = frozenset(paths.values())
-    for path in list(made):
+    for path in made:
         if not _mkdir(owners[path], path):
             # somebody else made it since: it is theirs, and a container's own cgroup must still be unused
-            made.remove(path)
+            record["made"].remove(path)
             host.save()
             if path in leaves:
                 check_unused(path)
@@ -121,9 +124,11 @@ def _mkdir(mount: str, path: str) -> bool:
     raise Failure(f"make the cgroup {path}: its parent is removed again and again", where=POINTER)
 
 
-def check_unused(path: str) -> None:
-    """Refuse a cgroup with processes or a frozen one: what is done to one container must not reach another."""
-    pids = groupfs.all_processes(path)
+def check_unused(path: str, keeper: int = 0) -> None:
+    """Refuse a cgroup with other processes than `keeper`, or a frozen one: what is done to one container must not reach
+    another.
+    """
+    pids = [pid for pid in groupfs.all_processes(path) if pid != keeper]
     if pids:
         raise Failure(f"the cgroup {path} is not empty: it holds {len(pids)} processes", where=POINTER)
     for name, frozen in (("freezer.state", b"FROZEN"), ("cgroup.freeze", b"1")):

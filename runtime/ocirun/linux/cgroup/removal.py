@@ -31,15 +31,19 @@ def remove(record: Record) -> list[str]:
     problems = []
     for path in reversed(record["made"]):
         if path in leaves:
-            problem = _remove_tree(path, deadline)
-            if problem:
-                problems.append(problem)
+            problems.append(_remove_tree(path, deadline))
         else:
             _rmdir(path)
     if record.get("owners"):
         from ocirun.linux.cgroup import delegation
 
         delegation.take_back(record)
+    if record.get("unit"):
+        from ocirun.linux.cgroup import systemd
+
+        problems += [
+            problem for problem in [systemd.stop(record)] if problem
+        ]  # last: it forgets an empty scope by itself
     return problems
 
 

@@ -37,12 +37,12 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
             raise Failure(what, where=setting.pointer)
 
 
-def create(found: Hierarchies, path: str, settings: list[Setting], host: Host) -> None:
+def create(found: Hierarchies, path: str, settings: list[Setting], host: Host, keeper: int) -> None:
     """Make the cgroup and enable the controllers of `settings` for it."""
     hierarchy = found.unified
     assert hierarchy
     directory = place.directory(hierarchy, path, True)
-    place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish)
+    place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish, keeper)
     refuse_threaded(directory)  # before controllers are enabled on the way down to it
     enable(hierarchy, directory, settings)
 

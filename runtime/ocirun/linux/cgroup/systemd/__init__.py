@@ -1,0 +1,216 @@
+"""The systemd driver: the container's cgroup is that of a transient scope, which a service manager makes for it.
+
+The manager owns the tree down to the scope, and the scope is delegated (systemd's docs/CGROUP_DELEGATION.md): below it,
+and in its files, the container's limits are written as by the other drivers, which do all the rest. So there is nothing
+here but the unit's life: started around a process that keeps it (`keeper`), its properties, and its end.
+
+`plan` is pure. The other functions talk to the manager, over D-Bus with jeepney, which is cold.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from ocirun.errors import Failure, failure
+from ocirun.linux.cgroup import devices_v1, groupfs, hierarchy, place
+from ocirun.linux.cgroup.limits import POINTER
+from ocirun.linux.cgroup.systemd import annotated, keeper, names, properties
+from ocirun.steps import OutsideStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ocirun.facts import Facts
+    from ocirun.linux.cgroup.hierarchy import Hierarchies
+    from ocirun.linux.cgroup.limits import Setting
+    from ocirun.linux.cgroup.systemd.bus import Bus
+    from ocirun.linux.cgroup.systemd.properties import Property
+    from ocirun.parent import Host
+
+    Record = dict[str, Any]
+    Resources = dict[str, Any]
+
+_GONE: Final = "org.freedesktop.systemd1.NoSuchUnit"
+_UNKNOWN: Final = "org.freedesktop.DBus.Error.UnknownObject"
+_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
+_LIVES: Final = ("active", "activating", "reloading", "refreshing")
+_SECONDS: Final = 5.0
+_STEP_SECONDS: Final = 0.005
+
+
+class Unit:
+    """A container's scope: what it is called, the slice it is in, whose manager makes it, and its properties."""
+
+    __slots__ = ("name", "properties", "user")
+
+    def __init__(self, name: str, user: bool, given: list[Property]) -> None:
+        self.name = name
+        self.user = user
+        self.properties = given
+
+
+def plan(config: dict[str, Any], ident: str, facts: Facts, settings: list[Setting]) -> Unit:
+    """The unit of a configuration; without root's rights it is one of the user's own manager.
+
+    TasksMax comes when the container is set up: until then there are more processes than the container's.
+    """
+    user = not (facts.euid == 0 and facts.initial_userns)
+    above, name = names.unit_of(config, ident, user)
+    legacy = bool(facts.cgroups.v1)
+    resources: Resources = (config.get("linux") or {}).get("resources") or {}
+    limits = properties.of(settings)
+    asked = any(each[0] == properties.TASKS_MAX for each in limits)
+    given: list[Property] = [
+        ("Description", ("s", f"container {ident}")),
+        ("Slice", ("s", above)),
+        ("Delegate", ("b", True)),
+        ("DefaultDependencies", ("b", False)),
+        ("CollectMode", ("s", "inactive-or-failed")),  # a scope that failed is not kept for somebody to look at
+        ("MemoryAccounting", ("b", True)),
+        ("CPUAccounting", ("b", True)),
+        ("TasksAccounting", ("b", True)),
+        ("BlockIOAccounting" if legacy else "IOAccounting", ("b", True)),
+        *([] if asked else [(properties.TASKS_MAX, ("t", properties.INFINITY))]),  # else the manager's default counts
+        *(each for each in limits if each[0] != properties.TASKS_MAX),
+        *(_devices(resources) if legacy else []),
+        *annotated.properties(config.get("annotations") or {}),
+    ]
+    return Unit(name, user, given)
+
+
+def _devices(resources: Resources) -> list[Property]:
+    names_by_number = properties.device_names(os.fsdecode(groupfs.read("/proc/devices")))
+    return properties.devices(devices_v1.rules(resources), names_by_number)
+
+
+def begin(unit: Unit, found: Hierarchies, host: Host) -> tuple[str, int]:
+    """Start the unit. (its cgroup, absolute below each mount; the pid of the process that keeps it).
+
+    The record names the unit before it is asked for, so that `stop` finds what a killed runtime has begun.
+    """
+    with _connect(unit.user) as link:
+        host.record["cgroup"] = {"driver": "", "paths": {}, "made": [], "unit": unit.name, "user": unit.user}
+        host.save()
+        pid = keeper.begin()
+        try:
+            _start(link, unit, pid)
+            return _where(unit, found, pid), pid
+        except BaseException:
+            keeper.end(pid)
+            raise
+
+
+def _connect(user: bool) -> Bus:
+    from ocirun import cold
+
+    cold.enable()
+    from ocirun.linux.cgroup.systemd import bus
+
+    return bus.connect(user)
+
+
+def _start(link: Bus, unit: Unit, pid: int) -> None:
+    from ocirun.linux.cgroup.systemd.bus import Refused
+
+    doing = f"start the unit {unit.name}"
+    given = [*unit.properties, ("PIDs", ("au", [pid]))]
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            result = link.job("StartTransientUnit", "ssa(sv)a(sa(sv))", (unit.name, "replace", given, []))
+        except Refused as problem:
+            if problem.name == _EXISTS and time.monotonic() < deadline and _forget(link, unit.name):
+                continue
+            raise _refusal(doing, problem, place.POINTER) from None
+        except OSError as problem:
+            raise failure(f"{doing}: wait for systemd", problem, where=place.POINTER) from None
+        if result == "done":
+            return
+        raise Failure(f"{doing}: systemd's job ended with the result {result}", where=place.POINTER)
+
+
+def _forget(link: Bus, name: str) -> bool:
+    """Whether the unit of that name is dead: systemd forgets it in a moment. One that failed it has to be told of."""
+    from ocirun.linux.cgroup.systemd.bus import Refused
+
+    try:
+        (path,) = link.manager("GetUnit", "s", (name,))
+        state = link.property(path, "Unit", "ActiveState")
+        if state in _LIVES:
+            return False
+        if state == "failed":
+            link.manager("ResetFailedUnit", "s", (name,))
+    except Refused as problem:
+        return problem.name in (_GONE, _UNKNOWN)  # it has gone between two questions
+    select.select([], [], [], _STEP_SECONDS)
+    return True
+
+
+def _refusal(doing: str, problem: Any, where: str) -> Failure:
+    """systemd's own words; the name of its error where it has none."""
+    said = (problem.text or problem.name).rstrip(".")
+    return Failure(f"{doing}: systemd says: {said[:1].lower() + said[1:]}", where=where)
+
+
+def _where(unit: Unit, found: Hierarchies, pid: int) -> str:
+    """Where the manager has put the process: what the kernel says is the unit's cgroup."""
+    told = hierarchy.own_cgroups(groupfs.read(f"/proc/{pid}/cgroup"))
+    named = next((each for each in found.v1 if hierarchy.SYSTEMD in each.controllers), None)
+    managed = named or found.unified
+    if managed is None:
+        raise Failure("systemd's own cgroup hierarchy is not mounted", where=place.POINTER)
+    path = hierarchy.below(told.get(hierarchy.SYSTEMD if named else "", "/"), managed.root)
+    if path.rpartition("/")[2] != unit.name:
+        raise Failure(f"systemd started {unit.name}, and its process stands in the cgroup {path}", where=place.POINTER)
+    return path
+
+
+def ready(settings: list[Setting]) -> list[OutsideStep]:
+    """What `plan` has left for the moment in which only the container's processes count."""
+    tasks = [each for each in settings if each.controller == "pids"]
+    if not tasks:
+        return []
+    return [OutsideStep(limit, tasks[0].pointer, "set the unit's limit of tasks", properties.of(tasks))]
+
+
+def limit(step: OutsideStep, host: Host) -> None:
+    """Set the properties of `step.args[0]`."""
+    if host.record["cgroup"]:
+        apply(host.record["cgroup"], step.args[0])
+
+
+def apply(record: Record, given: list[Property]) -> None:
+    """SetUnitProperties for as long as the unit lives, all or none; a Failure says what systemd does not take."""
+    if not given:
+        return
+    doing = f"set properties of the unit {record['unit']}"
+    with _connect(record["user"]) as link:
+        from ocirun.linux.cgroup.systemd.bus import Refused
+
+        try:
+            link.manager("SetUnitProperties", "sba(sv)", (record["unit"], True, given))
+        except Refused as problem:
+            raise _refusal(doing, problem, POINTER) from None
+        except OSError as problem:
+            raise failure(f"{doing}: wait for systemd", problem, where=POINTER) from None
+
+
+def stop(record: Record) -> str:
+    """Stop the unit, when its processes have ended; empty, or the sentence of what went wrong. Idempotent."""
+    doing = f"stop the unit {record['unit']}"
+    try:
+        with _connect(record["user"]) as link:
+            from ocirun.linux.cgroup.systemd.bus import Refused
+
+            try:
+                result = link.job("StopUnit", "ss", (record["unit"], "replace"))
+            except Refused as problem:
+                return "" if problem.name == _GONE else str(_refusal(doing, problem, ""))
+            except OSError as problem:
+                return str(failure(f"{doing}: wait for systemd", problem))
+            return "" if result == "done" else f"{doing}: systemd's job ended with the result {result}"
+    except Failure as problem:
+        return f"{doing}: {problem}"
