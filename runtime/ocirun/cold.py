@@ -29,6 +29,8 @@ def enable() -> None:
         return
     library = os.path.normpath(os.path.join(os.path.dirname(executable), _LIBRARY))
     packages = os.path.join(library, _PACKAGES)
+    if packages in sys.path:
+        return  # and the first import of such a module has changed sys: it no longer knows where the standard library is
     owners = (0, os.geteuid(), _look(executable).st_uid)
     for folder in (library, packages):
         check(folder, owners)

@@ -41,10 +41,8 @@ def remove(record: Record) -> list[str]:
     if record.get("unit"):
         from ocirun.linux.cgroup import systemd
 
-        problems += [
-            problem for problem in [systemd.stop(record)] if problem
-        ]  # last: it forgets an empty scope by itself
-    return problems
+        problems.append(systemd.stop(record))  # last: without processes there is nothing that it has to kill
+    return [problem for problem in problems if problem]
 
 
 def _remove_tree(path: str, deadline: float) -> str:
