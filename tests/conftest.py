@@ -2,7 +2,7 @@
 
 A test that cannot run on this kind of machine skips with a reason that begins with ``not this lane:``. Any other skip
 means that the lane is not set up as it should be, and with CI=true (or OCIRUN_CI=true) that fails the run; on the lanes
-of the emulated machines (OCIRUN_LANE is vm or selinux) it always does. ABSENT lists what a lane is known to lack, by
+of the emulated machines (OCIRUN_LANE is one of EMULATED) it always does. ABSENT lists what a lane is known to lack, by
 the beginning of the reasons that the probes give.
 """
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 LANE = "not this lane:"
-ABSENT = {"vm": ("needs the cgroup v1 controllers",)}
+EMULATED = ("vm", "selinux", "systemd")
+ABSENT = dict.fromkeys(EMULATED, ("needs the cgroup v1 controllers",))
 unjustified: list[str] = []
 
 
@@ -26,7 +27,13 @@ def _lane() -> str:
 
 
 def _is_ci() -> bool:
-    return _lane() in ("vm", "selinux") or "true" in (os.environ.get("CI"), os.environ.get("OCIRUN_CI"))
+    return _lane() in EMULATED or "true" in (os.environ.get("CI"), os.environ.get("OCIRUN_CI"))
+
+
+@pytest.fixture(scope="session")
+def lane() -> str:
+    """The lane that runs: one of EMULATED, or "" for the machine that `./dev test` is called on."""
+    return _lane()
 
 
 def _note(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -23,7 +23,9 @@ EVIDENCE = REPOSITORY / "tests" / "evidence"
 SHARED = Path(os.environ.get("OCIRUN_SHARED", REPOSITORY.parent / "shared"))
 DOCUMENTS = {"CONFIG": CONFIG, "STATE": STATE, "FEATURES": FEATURES}
 LEAVES = ("string", "integer", "boolean", "opaque")
-ON_A_KERNEL = tuple(f"tests/{lane}/" for lane in ("process", "kernel", "security", "engines", "vm", "selinux"))
+ON_A_KERNEL = tuple(
+    f"tests/{lane}/" for lane in ("process", "kernel", "security", "engines", "vm", "selinux", "systemd")
+)
 LONGEST = 160
 """Characters of a summary."""
 

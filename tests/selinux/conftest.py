@@ -1,4 +1,4 @@
-"""The tests of this folder are for the second machine of `./dev test-vm`: SELinux enforces `policy.conf` there."""
+"""The tests of this folder are for a machine of `./dev test-vm`: SELinux enforces `policy.conf` there."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ CONFTEST = Path(__file__).parents[1] / "conftest.py"
         ("needs the cgroup v1 controllers memory", {"OCIRUN_LANE": "vm"}, 0),
         ("needs the cgroup v1 controllers memory", {"CI": "true"}, 1),
         ("some package is missing", {"OCIRUN_LANE": "vm"}, 1),
+        ("not this lane: needs another kernel", {"OCIRUN_LANE": "systemd"}, 0),
+        ("some package is missing", {"OCIRUN_LANE": "systemd"}, 1),
     ],
 )
 @pytest.mark.parametrize("module_level", [False, True])
