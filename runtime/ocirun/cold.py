@@ -30,7 +30,7 @@ def enable() -> None:
     library = os.path.normpath(os.path.join(os.path.dirname(executable), _LIBRARY))
     packages = os.path.join(library, _PACKAGES)
     if packages in sys.path:
-        return  # and the first import of such a module has changed sys: it no longer knows where the standard library is
+        return  # an import may have been made since, and has taken sys._stdlib_dir away
     owners = (0, os.geteuid(), _look(executable).st_uid)
     for folder in (library, packages):
         check(folder, owners)

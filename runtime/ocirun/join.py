@@ -113,6 +113,7 @@ def compose(
     ]
     plan.adopt = [
         *unpinned,
+        *([OutsideStep(cgroup.attach, "", grouped, doors)] if record and record.get("user") else []),
         OutsideStep(cgroup.close_doors, "", "close the cgroup's files", doors),
         *settled.adopt,
     ]
@@ -183,4 +184,5 @@ def open_cgroup(step: OutsideStep, host: Host) -> None:
     """cgroup v2: the process is born in the cgroup. v1: it enters by the opened files, as the first thing it does."""
     record, subs, doors = step.args
     host.cgroup_fd = cgroup.open_for_clone(record, *subs)
-    doors.fds = cgroup.open_doors(record, *subs).fds
+    opened = cgroup.open_doors(record, *subs)
+    doors.fds, doors.far = opened.fds, opened.far

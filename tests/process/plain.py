@@ -16,7 +16,7 @@ from support.bundle import Config, with_shell
 from support.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PLAIN = 1234
 """A uid that has no entry in /etc/passwd, /etc/subuid or anywhere."""
@@ -45,20 +45,29 @@ def reachable(program: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def plain_box(program: Path, enter: str = "") -> Iterator[Box]:
-    """A box whose files and runtime are the plain user's, called from the cgroup at `enter`; its bundle is rootless."""
+def plain_box(
+    program: Path,
+    enter: str = "",
+    user: int = PLAIN,
+    words: Callable[..., list[str]] = as_plain_user,
+    options: Sequence[str] = (),
+) -> Iterator[Box]:
+    """A box whose files and runtime are the plain user's, called from the cgroup at `enter`; its bundle is rootless.
+
+    `words` gives the command line that becomes `user`; `options` are global ones of each call.
+    """
     with reachable(program) as copied, tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
         folder = Path(name)
         wrapper = folder / "ocirun"
         move = f"echo $$ > {enter}/cgroup.procs && " if enter else ""
-        wrapper.write_text(f'#!/bin/sh\n{move}exec {" ".join(as_plain_user(str(copied)))} "$@"\n')
+        wrapper.write_text(f'#!/bin/sh\n{move}exec {" ".join(words(str(copied)))} "$@"\n')
         wrapper.chmod(0o755)
-        with Runtime(wrapper, folder / "root", folder / "calls") as runtime:
+        with Runtime(wrapper, folder / "root", folder / "calls", options=options) as runtime:
             box = Box(runtime, folder)
             assert box.rootfs.exists()
             for where, directories, files in os.walk(folder):
                 for entry in (".", *directories, *files):
-                    os.chown(Path(where) / entry, PLAIN, PLAIN, follow_symlinks=False)
+                    os.chown(Path(where) / entry, user, user, follow_symlinks=False)
             runtime.call("spec", "--rootless", "--bundle", str(box.bundle)).ok()
             yield box
 

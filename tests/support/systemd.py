@@ -45,6 +45,22 @@ def unit_property(unit: str, name: str, *options: str) -> str:
     return asked("systemctl", *options, "show", "--property", name, "--value", unit)
 
 
+def unit_properties(unit: str, *names: str) -> dict[str, str]:
+    """Several properties."""
+    lines = asked("systemctl", "show", "--property", ",".join(names), unit).splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def is_loaded(unit: str, *options: str) -> bool:
+    """Whether systemd knows the unit, in whatever state."""
+    return unit_property(unit, "LoadState", *options) != "not-found"
+
+
+def group_of(unit: str, *options: str) -> Path:
+    """The directory of the unit's cgroup."""
+    return Path("/sys/fs/cgroup" + unit_property(unit, "ControlGroup", *options))
+
+
 @contextmanager
 def user_manager() -> Iterator[None]:
     """The user's systemd runs, with his runtime directory and a bus."""

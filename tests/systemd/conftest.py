@@ -32,8 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
     """A box; when its containers are removed, nothing of it is left."""
-    with Runtime(runtime_path(), tmp_path / "root", tmp_path / "calls") as runtime:
-        found = Box(runtime, tmp_path)
+    yield from _box(tmp_path)
+
+
+@pytest.fixture
+def unit_box(tmp_path: Path) -> Iterator[Box]:
+    """The same with the systemd driver."""
+    yield from _box(tmp_path, "--systemd-cgroup")
+
+
+def _box(directory: Path, *options: str) -> Iterator[Box]:
+    with Runtime(runtime_path(), directory / "root", directory / "calls", options=options) as runtime:
+        found = Box(runtime, directory)
         before = found.snapshot()
         yield found
     before.assert_unchanged()

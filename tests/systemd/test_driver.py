@@ -10,13 +10,19 @@ import pytest
 from process.box import one_sentence
 from support.bundle import Config, default_config, with_cgroup, with_hook, with_shell
 from support.runtime import wait_for
-from systemd.units import INFINITY, MIB, Manager, scopes
+from support.systemd import asked, group_of, is_loaded, unit_properties, unit_property
 
 if TYPE_CHECKING:
     from process.box import Box
 
 SLICE = "ocirun-test.slice"
-system = Manager()
+MIB = 1 << 20
+
+
+@pytest.fixture
+def box(unit_box: Box) -> Box:
+    """All tests of this file are of the systemd driver."""
+    return unit_box
 
 
 def unit_of(box: Box) -> str:
@@ -38,7 +44,7 @@ RESOURCES: dict[str, Any] = {
 def test_the_container_is_a_scope_of_its_slice(box: Box) -> None:
     pid = box.start_sleeper(config_of(box))
     unit = unit_of(box)
-    shown = system.show(unit, "Slice", "Delegate", "ActiveState", "Transient", "Description", "CollectMode")
+    shown = unit_properties(unit, "Slice", "Delegate", "ActiveState", "Transient", "Description", "CollectMode")
     assert shown == {
         "Slice": SLICE,
         "Delegate": "yes",
@@ -47,11 +53,11 @@ def test_the_container_is_a_scope_of_its_slice(box: Box) -> None:
         "Description": f"container {box.ident}",
         "CollectMode": "inactive-or-failed",
     }
-    group = system.group(unit)
+    group = group_of(unit)
     assert group.parts[-3:] == ("ocirun.slice", SLICE, unit)
     assert (group / "cgroup.procs").read_text().split() == [str(pid)]
     box.runtime.delete(box.ident, force=True).ok()
-    assert not system.loaded(unit)
+    assert not is_loaded(unit)
     assert not group.exists()
 
 
@@ -59,7 +65,7 @@ def test_without_a_path_it_is_a_unit_of_the_system_s_slice(box: Box) -> None:
     config = default_config()
     config["linux"].pop("cgroupsPath", None)
     box.start_sleeper(config)
-    assert system.show(f"ocirun-{box.ident}.scope", "Slice")["Slice"] == "system.slice"
+    assert unit_property(f"ocirun-{box.ident}.scope", "Slice") == "system.slice"
 
 
 def test_limits_are_the_unit_s_and_in_the_files(box: Box) -> None:
@@ -67,7 +73,7 @@ def test_limits_are_the_unit_s_and_in_the_files(box: Box) -> None:
     unit = unit_of(box)
     names = ("MemoryMax", "MemorySwapMax", "MemoryLow", "CPUWeight", "CPUQuotaPerSecUSec", "AllowedCPUs", "TasksMax",
              "IOWeight")  # fmt: skip
-    shown = system.show(unit, *names)
+    shown = unit_properties(unit, *names)
     files = {
         "memory.max": shown["MemoryMax"],
         "memory.swap.max": shown["MemorySwapMax"],
@@ -77,7 +83,7 @@ def test_limits_are_the_unit_s_and_in_the_files(box: Box) -> None:
         "pids.max": shown["TasksMax"],
         "io.weight": f"default {shown['IOWeight']}",
     }
-    group = system.group(unit)
+    group = group_of(unit)
     assert {name: (group / name).read_text().strip() for name in files} == files
     assert files["memory.max"] == str(64 * MIB)
     assert files["memory.swap.max"] == str(32 * MIB)
@@ -90,26 +96,26 @@ def test_a_reload_of_systemd_keeps_the_limits(box: Box) -> None:
     """Those that it has no property for as well."""
     resources = {**RESOURCES, "unified": {"memory.high": str(48 * MIB), "hugetlb.2MB.max": "0"}}
     box.start_sleeper(config_of(box, resources))
-    group = system.group(unit_of(box))
+    group = group_of(unit_of(box))
     names = ("memory.max", "memory.high", "memory.swap.max", "memory.low", "cpu.weight", "cpu.max", "pids.max",
              "cpuset.cpus", "io.weight", "hugetlb.2MB.max")  # fmt: skip
     before = {name: (group / name).read_text() for name in names}
     assert before["hugetlb.2MB.max"].strip() == "0"
-    system.call("daemon-reload")
+    asked("systemctl", "daemon-reload")
     assert {name: (group / name).read_text() for name in names} == before
 
 
 def test_an_idle_container_stays_idle_after_a_reload(box: Box) -> None:
     box.start_sleeper(config_of(box, {"cpu": {"idle": 1}}))
-    group = system.group(unit_of(box))
-    system.call("daemon-reload")
+    group = group_of(unit_of(box))
+    asked("systemctl", "daemon-reload")
     assert (group / "cpu.idle").read_text().strip() == "1"
 
 
 def test_without_a_limit_of_tasks_there_is_none(box: Box) -> None:
     """Not the manager's default either."""
     box.start_sleeper(config_of(box))
-    assert system.show(unit_of(box), "TasksMax") == {"TasksMax": INFINITY}
+    assert unit_properties(unit_of(box), "TasksMax") == {"TasksMax": "infinity"}
 
 
 def test_one_task_is_enough(box: Box) -> None:
@@ -118,11 +124,11 @@ def test_one_task_is_enough(box: Box) -> None:
 
 
 def test_the_program_is_in_its_cgroup_from_the_beginning(box: Box) -> None:
-    """So is a hook in the container, and no process of the runtime stays there."""
-    config = with_hook(config_of(box), "createContainer", "/bin/sh", "-c", "cat /proc/self/cgroup >&2; exit 1")
+    """As a hook finds it before the program runs; and no process of the runtime stays there."""
+    script = """pid=$(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p'); cat /proc/$pid/cgroup >&2; exit 1"""
+    config = with_hook(config_of(box), "createRuntime", "/bin/sh", "-c", script)
     assert f"/{unit_of(box)}" in box.run(config).expect(1).err
-    script = "cat /proc/self/cgroup /sys/fs/cgroup/cgroup.procs"
-    found = box.shell(script, config_of(box)).split()
+    found = box.shell("cat /proc/self/cgroup /sys/fs/cgroup/cgroup.procs", config_of(box)).split()
     assert found[0] == "0::/"
     assert found[1] == "1"
     assert len(found) == 3  # sh, and cat
@@ -136,7 +142,7 @@ def test_annotations_are_properties(box: Box) -> None:
         "org.systemd.property.Documentation": "['https://example.org/a']",
     }
     box.start_sleeper(config)
-    shown = system.show(unit_of(box), "TimeoutStopUSec", "Description", "Documentation")
+    shown = unit_properties(unit_of(box), "TimeoutStopUSec", "Description", "Documentation")
     assert shown == {
         "TimeoutStopUSec": "33s",
         "Description": "of its own",
@@ -163,8 +169,7 @@ def test_a_refused_container_leaves_no_unit(box: Box, change: dict[str, Any], wo
     config["process"]["args"] = change.get("args") or ["true"]
     before = box.snapshot()
     assert words in one_sentence(box.run(config).expect(1))
-    assert not system.loaded(unit_of(box))
-    assert unit_of(box) not in scopes(system)
+    assert not is_loaded(unit_of(box))
     before.assert_unchanged()
 
 
@@ -174,7 +179,7 @@ def test_a_living_unit_of_that_name_is_left_alone(box: Box) -> None:
     other = box.name("other")
     result = box.runtime.run(other, box.write(config)).expect(1)
     assert f"start the unit {unit_of(box)}: systemd says: unit {unit_of(box)} " in result.err
-    assert system.show(unit_of(box), "ActiveState")["ActiveState"] == "active"
+    assert unit_property(unit_of(box), "ActiveState") == "active"
     assert box.exec("true").code == 0
 
 
@@ -201,13 +206,13 @@ def test_a_killed_runtime_leaves_what_delete_can_undo(box: Box, call: str, when:
     )
     assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
     box.runtime.delete(box.ident, force=True).ok()
-    assert not system.loaded(unit_of(box))
+    wait_for(lambda: not is_loaded(unit_of(box)), what="the unit's end")
     before.assert_unchanged()
 
 
 def test_sub_cgroups_and_exec(box: Box) -> None:
     box.start_sleeper(config_of(box, {"pids": {"limit": 20}}))
-    group = system.group(unit_of(box))
+    group = group_of(unit_of(box))
     (group / "below").mkdir()
     assert box.exec("cat /proc/self/cgroup").ok().out == "0::/\n"
     assert box.exec("cat /proc/self/cgroup", "--cgroup", "below").ok().out == "0::/below\n"
@@ -215,7 +220,7 @@ def test_sub_cgroups_and_exec(box: Box) -> None:
 
 def test_pause_resume_and_kill_all(box: Box) -> None:
     box.start_sleeper(config_of(box))
-    group = system.group(unit_of(box))
+    group = group_of(unit_of(box))
     box.runtime.call("pause", box.ident).ok()
     assert "frozen 1" in (group / "cgroup.events").read_text()
     box.runtime.call("resume", box.ident).ok()
@@ -223,14 +228,14 @@ def test_pause_resume_and_kill_all(box: Box) -> None:
     box.runtime.call("kill", "--all", box.ident, "9").ok()
     box.runtime.wait_status(box.ident, "stopped")
     box.runtime.delete(box.ident).ok()
-    assert not system.loaded(unit_of(box))
+    assert not is_loaded(unit_of(box))
 
 
 def test_systemd_stopping_the_unit_ends_the_container(box: Box) -> None:
     box.start_sleeper(config_of(box))
-    system.call("kill", "--signal=KILL", unit_of(box))
+    asked("systemctl", "kill", "--signal=KILL", unit_of(box))
     box.runtime.wait_status(box.ident, "stopped")
-    wait_for(lambda: not system.loaded(unit_of(box)), what="the unit's end")
+    wait_for(lambda: not is_loaded(unit_of(box)), what="the unit's end")
     box.runtime.delete(box.ident).ok()
 
 

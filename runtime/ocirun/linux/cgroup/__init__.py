@@ -1,46 +1,42 @@
 """linux.cgroupsPath and linux.resources: the container's cgroups, from their making to their removal.
 
-`prepare` chooses the driver once, from the mounted hierarchies; everything later works on the record (see `place`).
-Each function imports what it needs, since `state`, `kill` and `delete` need little of it.
-
-A runtime without the right to make cgroups runs the container without one when no limit was asked for, and says so.
+These are the doors. `making` chooses the driver and makes the cgroups; everything later works on the record (see
+`place`). Each function imports what it needs, since `state`, `kill` and `delete` need little of it.
 """
 
 from __future__ import annotations
 
 import os
 
-from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
-from ocirun.steps import InsideStep, OutsideStep
+from ocirun.steps import InsideStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Any
 
+    from ocirun.errors import Failure
     from ocirun.facts import Facts
     from ocirun.linux.cgroup.hierarchy import Hierarchies
-    from ocirun.linux.cgroup.limits import Setting
-    from ocirun.linux.cgroup.systemd import Unit
     from ocirun.parent import Host
     from ocirun.scene import Scene
+    from ocirun.steps import OutsideStep
 
     Record = dict[str, Any]
-
-_NO_RIGHT: Final = (1, 13, 30)
-"""EPERM, EACCES, EROFS: what a runtime gets that may not make cgroups."""
 
 
 class Doors:
     """The descriptors by which the container's process enters cgroups that it was not born in, when `wanted`.
 
+    far:    the cgroup2 directory that only systemd may move it into, mostly empty.
     keeper: the process that keeps the container's unit alive until then, 0 without a unit or when it has ended.
     """
 
-    __slots__ = ("fds", "keeper", "wanted")
+    __slots__ = ("far", "fds", "keeper", "wanted")
 
     def __init__(self) -> None:
+        self.far = ""
         self.fds: list[int] = []
         self.keeper = 0
         self.wanted = False
@@ -48,78 +44,46 @@ class Doors:
 
 def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> list[OutsideStep]:
     """The parent's steps before the clone: make, limit, allow devices. Refuses what this host cannot do."""
-    from ocirun.linux.cgroup import limits, place
+    from ocirun.linux.cgroup import making
 
-    resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    found = facts.cgroups
-    goal: str | Unit = ""
-    if not systemd:
-        goal = place.wanted(config, ident, facts.euid == 0 and facts.initial_userns)
-    settings = _settings(resources, found)
-    if systemd:
-        from ocirun.linux.cgroup import systemd as driver
-
-        goal = driver.plan(config, ident, facts, settings)
-    early = [each for each in settings if not _late(each, goal) and not _last(each, goal)]
-    text = f"create the cgroup {goal}" if isinstance(goal, str) else f"start the unit {goal.name}"
-    return [
-        OutsideStep(create, place.POINTER, text, found, goal, settings, Doors()),
-        *([OutsideStep(limit, limits.POINTER, "set the limits", early)] if early else []),
-        *_device_steps(resources, found, facts),
-    ]
+    return making.prepare(config, facts, ident, systemd)
 
 
-def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
-    from ocirun.linux.cgroup import limits
+def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:
+    """The parent's steps after the clone. Give `prepared` when `inside` is used; else the parent moves the process."""
+    from ocirun.linux.cgroup import making
 
-    if found.mode == "unified":
-        from ocirun.linux.cgroup import v2
-
-        settings = limits.settings(resources, lambda _controller: True)
-        v2.check(found, settings)
-    else:
-        from ocirun.linux.cgroup import v1
-
-        settings = limits.settings(resources, lambda controller: v1.is_unified(found, controller))
-        v1.check(found, settings)
-    return settings
+    return making.adopt(config, facts, prepared)
 
 
-def _late(setting: Setting, _goal: str | Unit) -> bool:
-    """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
-    return setting.unified and setting.controller == "pids"
+def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
+    """The parent's steps when the container is set up and waits for its program."""
+    from ocirun.linux.cgroup import making
+
+    return making.ready(prepared)
 
 
-def _last(setting: Setting, goal: str | Unit) -> bool:
-    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever; on cgroup v1 the
-    process that keeps a unit counts for pids.max until then.
-    """
-    kept = not isinstance(goal, str) and not setting.unified and setting.controller == "pids"
-    return setting.file == "memory.oom_control" or kept
+def close_all(steps: list[OutsideStep], host: Host) -> None:
+    """After a failure: close the doors that `making.create` has opened, and end what it has begun."""
+    from ocirun.linux.cgroup import making
+
+    making.close_all(steps, host)
 
 
-def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
-    """devices.allow and devices.deny where that controller is mounted, else a program on the cgroup2."""
-    from ocirun.linux.cgroup import devices_v1
+def memory_death(record: Record, prepared: list[OutsideStep]) -> Failure | None:
+    """The sentence for a first process that was killed for want of memory; None when it was not."""
+    from ocirun.linux.cgroup import making
 
-    rules = devices_v1.rules(resources)
-    must = facts.euid == 0 and facts.initial_userns
-    if any("devices" in each.controllers for each in found.v1):
-        content: object = devices_v1.writes(rules)
-    elif found.unified:
-        from ocirun.linux.cgroup import devices_bpf
+    return making.memory_death(record, prepared)
 
-        content = devices_bpf.program(rules)
-        if not content:
-            return []
-    elif must and found.v1 and devices_v1.writes(rules) != devices_v1.UNRESTRICTED:
-        # SECURITY: without the controller nothing would keep the container from the host's devices
-        raise Failure(
-            "device rules need the cgroup v1 controller devices, which is not mounted", where=devices_v1.POINTER
-        )
-    else:
-        return []
-    return [OutsideStep(allow_devices, devices_v1.POINTER, "set the device rules", content, must)]
+
+def attach(step: OutsideStep, host: Host) -> None:
+    """Let systemd move the container's process, where nobody else may."""
+    doors: Doors = step.args[0]
+    if doors.far:
+        from ocirun.linux.cgroup import systemd
+
+        systemd.attach(host.record["cgroup"], host.pid, doors.far)
 
 
 def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideStep]:
@@ -135,140 +99,6 @@ def inside(config: dict[str, Any], prepared: list[OutsideStep]) -> list[InsideSt
     named = (config.get("linux") or {}).get("namespaces") or ()
     fresh = any(entry["type"] == "cgroup" and not entry.get("path") for entry in named)
     return [InsideStep(enter, prepared[0].pointer, "enter the cgroup", doors, fresh)] if doors.wanted or fresh else []
-
-
-def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | None = None) -> list[OutsideStep]:
-    """The parent's steps after the clone. Give `prepared` when `inside` is used; else the parent moves the process."""
-    from ocirun.linux.cgroup import limits, mounts, place
-
-    steps = []
-    if prepared is not None:
-        if facts.cgroups.mode == "unified":
-            steps += _end_of_keeper(prepared)  # the container's process was born in the unit's cgroup
-        steps.append(OutsideStep(close_doors, place.POINTER, "close the cgroup's files", prepared[0].args[3]))
-    else:
-        steps.append(OutsideStep(move_in, place.POINTER, "enter the cgroup"))
-    found = facts.cgroups
-    if prepared is not None and found.mode == "unified" and mounts.is_writable(config):
-        from ocirun.linux.cgroup import delegation
-
-        steps += delegation.adopt(config)
-    resources: dict[str, Any] = (config.get("linux") or {}).get("resources") or {}
-    goal, settings = ("", _settings(resources, found)) if prepared is None else prepared[0].args[1:3]
-    late = [each for each in settings if _late(each, goal)]
-    if late:
-        steps.append(OutsideStep(limit, limits.POINTER, "set the limit of processes", late))
-    return steps
-
-
-def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
-    """The parent's steps when the container is set up and waits for its program."""
-    found, goal, settings = prepared[0].args[:3]
-    steps = [] if found.mode == "unified" else _end_of_keeper(prepared)  # now that it has entered the cgroups itself
-    if last := [each for each in settings if _last(each, goal)]:
-        steps.append(OutsideStep(limit, last[0].pointer, "set the last limits", last))
-    if not isinstance(goal, str):
-        from ocirun.linux.cgroup import systemd
-
-        steps += systemd.ready(settings)
-    return steps
-
-
-def _end_of_keeper(prepared: list[OutsideStep]) -> list[OutsideStep]:
-    """A step for what keeps a unit alive, when there is one."""
-    goal, doors = prepared[0].args[1], prepared[0].args[3]
-    if isinstance(goal, str):
-        return []
-    return [OutsideStep(end_keeper, prepared[0].pointer, "end the process that kept the unit", doors)]
-
-
-def create(step: OutsideStep, host: Host) -> None:
-    """Make the directories. Without the right to and without a limit, the container has no cgroup."""
-    found, goal, settings, doors = step.args
-    try:
-        if found.mode == "none":
-            raise Failure("no cgroup hierarchy is mounted", where=step.pointer, errno=_NO_RIGHT[0])
-        if not isinstance(goal, str):
-            from ocirun.linux.cgroup import systemd
-
-            goal, doors.keeper = systemd.begin(goal, found, host)
-        _make(found, goal, settings, host, doors.keeper)
-    except (Failure, OSError) as problem:
-        if problem.errno not in _NO_RIGHT or any(not setting.optional for setting in settings):
-            raise
-        end_keeper(step, host)
-        _go_without(host, problem)
-        return
-    from ocirun.linux.cgroup import entering
-
-    host.cgroup_fd = entering.open_for_clone(host.record["cgroup"])
-    if doors.wanted:
-        doors.fds = entering.open_doors(host.record["cgroup"])
-
-
-def _make(found: Hierarchies, path: str, settings: list[Setting], host: Host, keeper: int) -> None:
-    if found.mode == "unified":
-        from ocirun.linux.cgroup import v2
-
-        v2.create(found, path, settings, host, keeper)
-    else:
-        from ocirun.linux.cgroup import v1
-
-        v1.create(found, path, settings, host, keeper)
-
-
-def end_keeper(step: OutsideStep, _host: Host) -> None:
-    """The container's process is in its cgroup; nothing to do without a unit."""
-    doors: Doors = step.args[-1]
-    pid, doors.keeper = doors.keeper, 0
-    if pid:
-        from ocirun.linux.cgroup.systemd import keeper
-
-        keeper.end(pid)
-
-
-def _go_without(host: Host, problem: BaseException) -> None:
-    from ocirun import log
-
-    if host.record.get("cgroup"):
-        for left in remove(host.record["cgroup"]):
-            log.warning(left)
-        host.record["cgroup"] = None
-        host.save()
-    log.warning(f"the container runs without a cgroup of its own, so without device rules: {problem}")
-
-
-def limit(step: OutsideStep, host: Host) -> None:
-    """Write the limits of `step.args[0]`."""
-    record = host.record["cgroup"]
-    if not record:
-        return
-    from ocirun.linux.cgroup import writing
-
-    writing.write(step.args[0], record)
-
-
-def allow_devices(step: OutsideStep, host: Host) -> None:
-    """Apply the device rules; only a user namespace, where no device can be made, may go without them."""
-    content, must = step.args
-    record = host.record["cgroup"]
-    if not record:
-        return
-    try:
-        if isinstance(content, bytes):
-            from ocirun.linux.cgroup import devices_bpf
-
-            devices_bpf.apply(content, record["paths"]["unified"])
-        else:
-            from ocirun.linux.cgroup import v1
-
-            v1.allow_devices(content, record["paths"]["devices"])
-    except OSError as problem:
-        if must or problem.errno not in _NO_RIGHT:
-            raise
-        from ocirun import log
-
-        log.warning(f"the container runs without device rules: {problem}")
 
 
 def enter(step: InsideStep, _scene: Scene) -> None:
@@ -289,23 +119,6 @@ def close_doors(step: OutsideStep, _host: Host) -> None:
     doors: Doors = step.args[0]
     while doors.fds:
         os.close(doors.fds.pop())
-
-
-def close_all(steps: list[OutsideStep], host: Host) -> None:
-    """After a failure: close the doors that `create` has opened, and end what it has begun."""
-    for step in steps:
-        if step.do is create:
-            end_keeper(step, host)
-            doors: Doors = step.args[3]
-            while doors.fds:
-                os.close(doors.fds.pop())
-
-
-def move_in(_step: OutsideStep, host: Host) -> None:
-    """Move the container's process into its cgroups; into a cgroup2 it was born."""
-    record = host.record["cgroup"]
-    if record and record["driver"] == "v1":
-        join(record, host.pid)
 
 
 def pids(record: Record) -> list[int]:
@@ -335,6 +148,7 @@ def open_doors(record: Record, *subs: str) -> Doors:
 
     doors = Doors()
     doors.fds = entering.open_doors(record, *subs)
+    doors.far = entering.far(record, *subs)
     return doors
 
 
@@ -364,14 +178,6 @@ def is_frozen(record: Record) -> bool:
     from ocirun.linux.cgroup import freezer
 
     return freezer.is_frozen(record)
-
-
-def memory_death(record: Record, prepared: list[OutsideStep]) -> Failure | None:
-    """The sentence for a first process that was killed for want of memory; None when it was not."""
-    from ocirun.linux.cgroup import deaths
-
-    settings = [setting for step in prepared if step.do is limit for setting in step.args[0]]
-    return deaths.for_want_of_memory(record, settings)
 
 
 def remove(record: Record) -> list[str]:

@@ -53,6 +53,28 @@ def _can_be_born_in(record: Record, path: str) -> bool:
     return path in record["made"]
 
 
+def far(record: Record, *subs: str) -> str:
+    """The cgroup2 directory that the runtime may not put a process into, but the user's systemd may; else empty.
+
+    Moving needs the right to write to cgroup.procs of the nearest cgroup above both places (cgroup-v2.rst).
+    """
+    if not record.get("user"):
+        return ""
+    from ocirun.linux.cgroup import hierarchy
+
+    path = _unified(record, _checked(subs))
+    own = hierarchy.discover().unified
+    if not path or own is None:
+        return ""
+    here = f"{own.mount}{own.own}".rstrip("/")
+    shared = ""
+    for part, other in zip(path.split("/")[1:], here.split("/")[1:], strict=False):
+        if part != other:
+            break
+        shared += f"/{part}"
+    return "" if os.access(f"{shared}/cgroup.procs", os.W_OK) else path
+
+
 def open_doors(record: Record, *subs: str) -> list[int]:
     """Descriptors by which a process with one thread moves itself: ``tasks`` of v1, and where it is not born, of v2."""
     checked = _checked(subs)
@@ -61,7 +83,7 @@ def open_doors(record: Record, *subs: str) -> list[int]:
         goals = v1.destinations(record, checked)
         files = [f"{path}/tasks" for path in dict.fromkeys(path for name, path in goals.items() if name != "unified")]
     unified = _unified(record, checked)
-    if unified and not _can_be_born_in(record, unified):
+    if unified and not _can_be_born_in(record, unified) and not far(record, *subs):
         files.append(f"{unified}/cgroup.procs")
     doors: list[int] = []
     for file in files:
@@ -78,7 +100,7 @@ def open_for_clone(record: Record, *subs: str) -> int:
     """A descriptor for CLONE_INTO_CGROUP, or -1 without a cgroup2 and where a door is used instead."""
     checked = _checked(subs)
     path = _unified(record, checked)
-    if not path or not _can_be_born_in(record, path):
+    if not path or not _can_be_born_in(record, path) or far(record, *subs):
         return -1
     try:
         return groupfs.open_group(path)

@@ -89,18 +89,20 @@ def _devices(resources: Resources) -> list[Property]:
 def begin(unit: Unit, found: Hierarchies, host: Host) -> tuple[str, int]:
     """Start the unit. (its cgroup, absolute below each mount; the pid of the process that keeps it).
 
-    The record names the unit before it is asked for, so that `stop` finds what a killed runtime has begun.
+    Recorded once it is ours, since another's unit may have the name. A runtime that is killed before takes the process
+    that keeps the unit with it, and systemd drops an empty scope.
     """
     with _connect(unit.user) as link:
-        host.record["cgroup"] = {"driver": "", "paths": {}, "made": [], "unit": unit.name, "user": unit.user}
-        host.save()
         pid = keeper.begin()
         try:
             _start(link, unit, pid)
-            return _where(unit, found, pid), pid
+            path = _where(unit, found, pid)
         except BaseException:
             keeper.end(pid)
             raise
+    host.record["cgroup"] = {"driver": "", "paths": {}, "made": [], "unit": unit.name, "user": unit.user}
+    host.save()
+    return path, pid
 
 
 def _connect(user: bool) -> Bus:
@@ -180,6 +182,25 @@ def limit(step: OutsideStep, host: Host) -> None:
     """Set the properties of `step.args[0]`."""
     if host.record["cgroup"]:
         apply(host.record["cgroup"], step.args[0])
+
+
+def attach(record: Record, pid: int, directory: str) -> None:
+    """Let the manager move a process into the unit's cgroup, or below it: into `directory`.
+
+    A plain user may only move processes within what is delegated to him, and the runtime may have been called outside
+    of that (cgroup-v2.rst, "Delegation Containment").
+    """
+    doing = f"attach process {pid} to the unit {record['unit']}"
+    below = directory.removeprefix(record["paths"][place.UNIFIED])
+    with _connect(record["user"]) as link:
+        from ocirun.linux.cgroup.systemd.bus import Refused
+
+        try:
+            link.manager("AttachProcessesToUnit", "ssau", (record["unit"], below, [pid]))
+        except Refused as problem:
+            raise _refusal(doing, problem, place.POINTER) from None
+        except OSError as problem:
+            raise failure(f"{doing}: wait for systemd", problem, where=place.POINTER) from None
 
 
 def apply(record: Record, given: list[Property]) -> None:
