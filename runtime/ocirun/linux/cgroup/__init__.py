@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocirun.facts import Facts
     from ocirun.linux.cgroup.hierarchy import Hierarchies
     from ocirun.linux.cgroup.limits import Setting
+    from ocirun.linux.cgroup.oomwatch import Watch
     from ocirun.parent import Host
     from ocirun.scene import Scene
 
@@ -324,6 +325,20 @@ def memory_death(record: Record, prepared: list[OutsideStep]) -> Failure | None:
 
     settings = [setting for step in prepared if step.do is limit for setting in step.args[0]]
     return deaths.for_want_of_memory(record, settings)
+
+
+def statistics(record: Record) -> dict[str, Any]:
+    """What the container uses, in the shape of runc's `events` (see `stats`): the members `cpu` to `hugetlb`."""
+    from ocirun.linux.cgroup import stats
+
+    return stats.read(record["paths"])
+
+
+def watch_memory(record: Record) -> Watch | None:
+    """For `events`: what tells of processes killed for want of memory; None where nothing can (see `oomwatch`)."""
+    from ocirun.linux.cgroup import oomwatch
+
+    return oomwatch.watch(record)
 
 
 def remove(record: Record) -> list[str]:
