@@ -1,0 +1,419 @@
+"""`events`: the numbers are those of the container's cgroups, wherever these are, and nothing is missed or waited for.
+
+The tests run on cgroup v1, v2 and both at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from process.box import Box, one_sentence
+from process.events import LONG, MIB, NO_LIMIT, SECONDS, UNIFIED, Group, following, groups, limited, stats
+from process.plain import config_of, plain_box, plain_user_namespace
+from support import facility
+from support.bundle import default_config, with_args, with_shell, without_namespace
+from support.facility import need
+from support.network import ip, veth
+from support.runtime import process_alive, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.process, pytest.mark.privileged]
+
+SMALL = {"limit": 24 * MIB, "swap": 24 * MIB}
+GREEDY = "dd if=/dev/zero of=/dev/null bs=64M count=1"
+ALL = {
+    "memory": {"limit": 64 * MIB},
+    "pids": {"limit": 50},
+    "cpu": {"quota": 90000, "period": 100000},
+}
+
+
+def running(box: Box, **resources: Any) -> Group:
+    """A container that sleeps."""
+    return Group(box.start_sleeper(limited(box, **resources)))
+
+
+def steady(read: Callable[[], int], told: Callable[[], int]) -> None:
+    """`told` says what `read` reads: the same before and after it was asked."""
+
+    def agree() -> bool:
+        before, said = read(), told()
+        return before == said == read()
+
+    wait_for(agree, SECONDS, "a number that the cgroup's own file has before and after")
+
+
+def test_limits_and_what_is_used(box: Box) -> None:
+    group = running(box, **ALL)
+    data = stats(box)
+    assert data["memory"]["usage"]["limit"] == 64 * MIB
+    assert 0 < data["memory"]["usage"]["usage"] <= data["memory"]["usage"].get("max", 64 * MIB) <= 64 * MIB
+    assert data["memory"]["swap"]["usage"] >= data["memory"]["usage"]["usage"]
+    assert data["pids"] == {"current": 1, "limit": 50}
+    assert data["cpu"]["throttling"].get("periods", 0) <= group.table("cpu", "cpu.stat", "cpu.stat")["nr_periods"]
+    assert data["intel_rdt"] == {}
+    assert data["memory"]["raw"].keys() == group.table("memory", "memory.stat", "memory.stat").keys()
+
+
+def test_the_numbers_are_the_cgroups_own(box: Box) -> None:
+    """Of a container that stands still, so that they do not change while they are compared."""
+    group = running(box, **ALL)
+    box.runtime.call("pause", box.ident).ok()
+    memory = ("memory.usage_in_bytes", "memory.current")
+    steady(lambda: group.number("memory", *memory), lambda: stats(box)["memory"]["usage"]["usage"])
+    peak = ("memory.max_usage_in_bytes", "memory.peak")
+    steady(lambda: group.number("memory", *peak), lambda: stats(box)["memory"]["usage"].get("max", 0))
+    steady(lambda: group.number("pids", "pids.current", "pids.current"), lambda: stats(box)["pids"]["current"])
+    steady(lambda: nanoseconds(group), lambda: stats(box)["cpu"]["usage"]["total"])
+    failcnt = stats(box)["memory"]["usage"]["failcnt"]
+    if "memory" in group.groups:
+        assert failcnt == group.number("memory", "memory.failcnt", "")
+    else:
+        assert failcnt == group.table("memory", "", "memory.events")["max"]
+
+
+def nanoseconds(group: Group) -> int:
+    """Processor time of the container, from its cgroup's file."""
+    if "cpuacct" in group.groups:
+        return group.number("cpuacct", "cpuacct.usage", "")
+    return group.table("cpuacct", "", "cpu.stat")["usage_usec"] * 1000
+
+
+def test_without_a_limit(box: Box) -> None:
+    """On cgroup v2 no controller is enabled then: what is not measured is 0 or left out, and the rest is there."""
+    group = running(box)
+    data = stats(box)
+    assert data["cpu"]["usage"]["total"] > 0
+    assert data["pids"] == {"current": 1}
+    measured = group.path("memory", "memory.usage_in_bytes", "memory.current").exists()
+    assert data["memory"]["usage"]["limit"] in (NO_LIMIT if measured else (0,))
+    assert ("raw" in data["memory"]) == measured
+
+
+def test_processor_time_grows_and_is_nanoseconds(box: Box) -> None:
+    group = running(box, **ALL)
+    before = stats(box)["cpu"]["usage"]
+    box.exec("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").ok()
+    after = stats(box)["cpu"]["usage"]
+    assert before["total"] < after["total"] <= nanoseconds(group)
+    assert after["user"] > before["user"]
+    ticks = 2 * 10_000_000  # v1 counts user and kernel in these
+    assert after["user"] + after["kernel"] <= nanoseconds(group) * 2 + ticks
+    if "cpuacct" in group.groups:
+        assert sum(after["percpu"]) == pytest.approx(after["total"], rel=0.5)
+        assert len(after["percpu"]) == len(after["percpu_user"]) == len(after["percpu_kernel"])
+
+
+def test_memory_grows_with_what_is_kept(box: Box) -> None:
+    running(box, **ALL)
+    before = stats(box)["memory"]
+    box.exec("dd if=/dev/zero of=/dev/shm/kept bs=1M count=16 2>/dev/null").ok()
+    after = stats(box)["memory"]
+    assert after["usage"]["usage"] >= before["usage"]["usage"] + 15 * MIB
+    assert after["cache"] >= 16 * MIB
+    assert after["raw"]["shmem"] >= 16 * MIB
+
+
+def test_processes_are_counted(box: Box) -> None:
+    running(box, **ALL)
+    box.exec("sleep 1000 & sleep 1000 &", "--detach").ok()
+    wait_for(lambda: stats(box)["pids"]["current"] == 3, SECONDS, "three processes")
+
+
+def test_the_processors_of_a_cpuset(box: Box) -> None:
+    first = min(os.sched_getaffinity(0))
+    group = running(box, cpu={"cpus": str(first)})
+    cpuset = stats(box)["cpuset"]
+    if "cpuset" in group.groups:
+        assert (cpuset["cpus"], cpuset["mems"][0]) == ([first], 0)
+        assert cpuset["sched_load_balance"] == group.number("cpuset", "cpuset.sched_load_balance", "")
+    else:
+        assert "cpus" not in cpuset  # runc fills it on v1 only
+
+
+def test_pressure_is_there_where_it_is_measured(box: Box) -> None:
+    group = running(box, **ALL)
+    data = stats(box)
+    for part, file in (("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("blkio", "io.pressure")):
+        path = group.groups.get(UNIFIED, Path("/nowhere")) / file
+        try:
+            measured = bool(path.read_text())
+        except OSError:
+            measured = False
+        assert ("psi" in data[part]) == measured, part
+
+
+def test_huge_pages(box: Box) -> None:
+    try:
+        running(box, hugepageLimits=[{"pageSize": "2MB", "limit": 4 * MIB}])
+    except AssertionError:
+        sentence = box.runtime.call("state", box.ident).expect(1)
+        pytest.skip(f"not this lane: no limit of huge pages here ({sentence.last_error})")
+    assert stats(box)["hugetlb"]["2MB"] == {"failcnt": 0}
+
+
+def disk_of(path: Path) -> tuple[int, int] | None:
+    """major, minor of the disk that a file lies on; None for a file on no disk."""
+    device = path.stat().st_dev
+    entry = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if not entry.exists():
+        return None
+    whole = entry.resolve().parent if (entry / "partition").exists() else entry.resolve()
+    major, minor = (whole / "dev").read_text().split(":")
+    return int(major), int(minor)
+
+
+def test_what_is_read_from_a_disk(box: Box) -> None:
+    file = box.rootfs / "data"
+    file.write_bytes(os.urandom(MIB))
+    disk = disk_of(file)
+    if disk is None:
+        pytest.skip("not this lane: the test's files are on no disk")
+    os.sync()
+    running(box, blockIO={"throttleReadBpsDevice": [{"major": disk[0], "minor": disk[1], "rate": 1 << 40}]})
+    box.exec("dd if=/data of=/dev/null bs=64k iflag=direct").ok()
+    blkio = stats(box)["blkio"]
+    key = {name: number for name, number in (("major", disk[0]), ("minor", disk[1])) if number}
+    (read,) = (each for each in blkio["ioServiceBytesRecursive"] if each == {**each, **key, "op": "Read"})
+    assert read["value"] >= MIB
+    (reads,) = (each for each in blkio["ioServicedRecursive"] if each == {**each, **key, "op": "Read"})
+    assert 1 <= reads["value"] <= MIB // 512
+
+
+def net_dev(pid: int, name: str) -> list[int]:
+    lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
+    (numbers,) = (line.partition(":")[2].split() for line in lines if line.strip().startswith(f"{name}:"))
+    return [int(number) for number in numbers]
+
+
+def test_the_containers_interfaces(box: Box) -> None:
+    """Without lo; a packet that the host sends arrives."""
+    need(veth)
+    pid = box.start_sleeper()
+    assert stats(box)["network_interfaces"] == []
+    host = f"ev{os.getpid():x}"
+    ip("link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    try:
+        ip("link", "set", "eth0", "up", pid=pid)
+        ip("link", "set", host, "up")
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
+            link.bind((host, 0))
+            link.send(b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + bytes(100))
+        wait_for(lambda: net_dev(pid, "eth0")[0] >= 100, SECONDS, "the packet")
+        before = net_dev(pid, "eth0")
+        (eth0,) = stats(box)["network_interfaces"]
+        after = net_dev(pid, "eth0")
+        assert eth0["Name"] == "eth0"
+        told = [eth0[key] for key in ("RxBytes", "RxPackets", "RxErrors", "RxDropped", "TxBytes", "TxPackets")]
+        columns = (0, 1, 2, 3, 8, 9)
+        assert all(before[at] <= number <= after[at] for at, number in zip(columns, told, strict=True))
+    finally:
+        box.runtime.delete(box.ident, force=True).ok()
+        if Path(f"/sys/class/net/{host}").exists():
+            ip("link", "delete", host)
+
+
+def test_the_hosts_interfaces_are_not_the_containers(box: Box) -> None:
+    config = without_namespace(default_config(), "network")
+    box.start_sleeper(config)
+    assert stats(box)["network_interfaces"] == []
+
+
+def test_statistics_again_and_again_until_the_end(box: Box) -> None:
+    running(box, **ALL)
+    with following(box, "20ms") as events:
+        events.wait_for("stats", 1)
+        held = len(os.listdir(f"/proc/{events.process.pid}/fd"))
+        events.wait_for("stats", 5)
+        assert len(os.listdir(f"/proc/{events.process.pid}/fd")) <= held + 1  # one may just be read
+        box.runtime.kill(box.ident).ok()
+        assert events.end() == 0
+        totals = [each["data"]["cpu"]["usage"]["total"] for each in events.lines()]
+        assert totals == sorted(totals)
+        assert set(events.kinds()) == {"stats"}
+    wait_for(lambda: box.runtime.status(box.ident) == "stopped", SECONDS)
+
+
+def test_a_process_killed_for_want_of_memory(box: Box) -> None:
+    """Long before the first statistics; another process of the container, which goes on."""
+    group = running(box, memory=SMALL)
+    with following(box, LONG) as events:
+
+        def told() -> bool:
+            box.exec(GREEDY).expect(137)  # the first may be killed before the watch begins
+            return bool(events.kinds())
+
+        wait_for(told, SECONDS, "the event of a killed process")
+        assert events.lines()[0] == {"type": "oom", "id": box.ident}
+        before = events.kinds().count("oom")
+        box.exec(GREEDY).expect(137)
+        events.wait_for("oom", before + 1)
+        assert box.runtime.status(box.ident) == "running"
+        box.runtime.kill(box.ident).ok()
+        assert events.end() == 0
+        assert events.kinds() == ["oom"] * (before + 1)
+        assert events.kinds().count("oom") <= group.kills()
+
+
+def test_the_end_of_the_first_process_by_want_of_memory_is_not_missed(box: Box) -> None:
+    box.create(with_args(limited(box, memory=SMALL), *GREEDY.split())).ok()
+    group = Group(int(box.runtime.state(box.ident)["pid"]))
+    with following(box, "20ms") as events:
+        events.wait_for("stats")
+        box.runtime.start(box.ident).ok()
+        assert events.end() == 0
+        assert events.kinds()[-1] == "oom"
+        assert events.kinds().count("oom") == group.kills() == 1
+
+
+def test_created_and_paused_containers_have_statistics(box: Box) -> None:
+    box.create(with_shell(limited(box, **ALL), "exec sleep 1000")).ok()
+    assert stats(box)["pids"]["current"] >= 1
+    with following(box, "20ms") as events:
+        events.wait_for("stats")
+        box.runtime.start(box.ident).ok()
+        box.runtime.call("pause", box.ident).ok()
+        events.wait_for("stats", len(events.lines()) + 2)
+        assert box.runtime.status(box.ident) == "paused"
+        assert stats(box)["memory"]["usage"]["limit"] == 64 * MIB
+        box.runtime.call("resume", box.ident).ok()
+        events.wait_for("stats", len(events.lines()) + 2)
+
+
+@pytest.mark.parametrize("interval", [LONG, "20ms"])
+def test_delete_force_does_not_wait_for_it(box: Box, interval: str) -> None:
+    before = box.snapshot()
+    running(box, **ALL)
+    with following(box, interval) as events:
+        pid = int(box.runtime.state(box.ident)["pid"])
+        watched = f"/proc/{events.process.pid}/fd"
+        wait_for(lambda: any("pidfd" in link for link in links(watched)), SECONDS, "events to wait")
+        box.runtime.delete(box.ident, force=True).ok()
+        assert not process_alive(pid)
+        assert events.end() == 0
+        assert "oom" not in events.kinds()
+    before.assert_unchanged()
+
+
+def links(folder: str) -> list[str]:
+    try:
+        return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+    except FileNotFoundError:
+        return []
+
+
+def test_the_end_of_a_foreground_run(box: Box) -> None:
+    """`run` removes the cgroup at once, with which the kernel signals what waits for events of it: no OOM event."""
+    fifo = box.shared / "go"
+    os.mkfifo(fifo)
+    box.write(with_shell(box.with_shared(limited(box, **ALL)), "read line < /shared/go"))
+    command = [str(box.runtime.path), "--root", str(box.runtime.root), "run", "-b", str(box.bundle), box.ident]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        try:
+            wait_for(lambda: "running" in box.runtime.call("state", box.ident).out, SECONDS, "the container")
+            with following(box, "5ms") as events:
+                events.wait_for("stats")
+                fifo.write_text("\n")
+                assert run.wait(SECONDS) == 0
+                assert events.end() == 0
+                assert set(events.kinds()) == {"stats"}
+        finally:
+            run.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(box: Box, number: signal.Signals) -> None:
+    running(box)
+    with following(box, "20ms") as events:
+        events.wait_for("stats")
+        events.process.send_signal(number)
+        assert events.end() == -number
+    assert box.runtime.status(box.ident) == "running"
+
+
+def test_a_reader_that_goes_away_ends_it(box: Box) -> None:
+    """At once, and not at the next statistics."""
+    running(box)
+    command = [str(box.runtime.path), "--root", str(box.runtime.root), "events", "--interval", LONG, box.ident]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as events:
+        try:
+            wait_for(lambda: any("pidfd" in link for link in links(f"/proc/{events.pid}/fd")), SECONDS)
+            assert events.stdout
+            assert events.stderr
+            events.stdout.close()
+            assert events.wait(SECONDS) == 0
+            assert events.stderr.read() == b""
+        finally:
+            events.kill()
+
+
+def test_an_output_that_takes_nothing_is_said(box: Box) -> None:
+    running(box)
+    command = [str(box.runtime.path), "--root", str(box.runtime.root), "events", "--stats", box.ident]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1
+    said = "write to the standard output: no space left on device"
+    assert done.stderr == f"ocirun events {box.ident}: {said}\n"
+
+
+def test_an_output_that_does_not_block_gets_whole_lines(box: Box) -> None:
+    """More than the pipe holds is written before anybody reads."""
+    running(box, **ALL)
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    command = [str(box.runtime.path), "--root", str(box.runtime.root), "events", "--interval", "1ms", box.ident]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer) as events:
+        try:
+            wait_for(lambda: not select.select([], [writer], [], 0)[1], SECONDS, "a full pipe")
+            os.close(writer)
+            box.runtime.kill(box.ident).ok()
+            os.set_blocking(reader, True)
+            with os.fdopen(reader, "rb") as lines:
+                text = lines.read()
+            assert text.endswith(b"\n")
+            assert {json.loads(line)["type"] for line in text.splitlines()} == {"stats"}
+            assert events.wait(SECONDS) == 0
+        finally:
+            events.kill()
+
+
+def test_a_stopped_container(box: Box) -> None:
+    running(box)
+    pid = int(box.runtime.state(box.ident)["pid"])
+    box.runtime.kill(box.ident).ok()
+    wait_for(lambda: not process_alive(pid), SECONDS)
+    for words in (["--stats"], []):
+        sentence = one_sentence(box.runtime.call("events", *words, box.ident).expect(1))
+        assert sentence == f"events {box.ident}: container not running: it is stopped"
+
+
+def test_a_container_without_a_cgroup(program: Path) -> None:
+    need(facility.root, facility.busybox, plain_user_namespace)
+    with plain_box(program) as box:
+        box.run(config_of(box, "exec sleep 1000"), "--detach").ok()
+        pid = int(box.runtime.state(box.ident)["pid"])
+        assert not any(box.ident in str(path) for path in groups(pid).values())
+        sentence = one_sentence(box.runtime.call("events", "--stats", box.ident).expect(1))
+        said = "the container has no cgroup of its own, so that it has no statistics"
+        assert sentence == f"events {box.ident}: {said}"
+
+
+@pytest.mark.parametrize("interval", ["0s", "-1s", "5", ""])
+def test_a_wrong_interval(box: Box, interval: str) -> None:
+    sentence = one_sentence(box.runtime.call("events", "--stats", "--interval", interval, "nobody").expect(1))
+    expected = f"--interval takes a duration greater than 0, such as 5s, 500ms or 1m30s, not {interval!r}"
+    assert sentence == f"events nobody: {expected}"
+
+
+def test_an_unknown_container(box: Box) -> None:
+    assert "container does not exist" in one_sentence(box.runtime.call("events", "nobody").expect(1))
