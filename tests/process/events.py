@@ -27,6 +27,14 @@ UNIFIED = "unified"
 NO_LIMIT = ((1 << 63) - 4096, (1 << 64) - 1)
 """What the memory's limit is without one: v1 counts in pages, v2 says max."""
 
+SMALL = {"limit": 24 * MIB, "swap": 24 * MIB}
+GREEDY = "dd if=/dev/zero of=/dev/null bs=64M count=1"
+ALL = {
+    "memory": {"limit": 64 * MIB},
+    "pids": {"limit": 50},
+    "cpu": {"quota": 90000, "period": 100000},
+}
+
 
 def checked(document: dict[str, Any]) -> dict[str, Any]:
     """The document, which the schema takes."""
@@ -89,6 +97,11 @@ class Group:
 def limited(box: Box, **resources: Any) -> Config:
     """The usual configuration with these limits, in a cgroup named like the container."""
     return with_cgroup(default_config(), f"/{box.ident}", resources)
+
+
+def running(box: Box, **resources: Any) -> Group:
+    """A running container with these limits, which sleeps; its cgroups."""
+    return Group(box.start_sleeper(limited(box, **resources)))
 
 
 class Following:

@@ -101,7 +101,7 @@ def _follow(entry: Entry, interval: int) -> None:
     ended = False
     while not ended:
         wait = min(max(due - time.monotonic(), 0.0), _LONGEST_WAIT)
-        ready = dict(poll.poll(wait * 1000))
+        ready = dict(poll.poll((watch.patience(wait) if watch else wait) * 1000))
         # The kernel counts a kill before the process dies: what is asked after the end is complete.
         ended = pidfd in ready
         if _OUTPUT in ready or not _tell(entry, watch):

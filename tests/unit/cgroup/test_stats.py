@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup import groupfs, oomwatch, stats
+from ocirun.linux.cgroup import groupfs, stats
 from ocirun.linux.cgroup.stats import parsing, v1, v2
 from ocirun_spec import schema
 
@@ -287,56 +286,3 @@ def test_another_error_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groupfs, "read", lambda _path: (_ for _ in ()).throw(OSError(errno.EMFILE, "")))
     with pytest.raises(Failure, match=r"read /nowhere/cpu\.stat"):
         parsing.text("/nowhere", "cpu.stat")
-
-
-@pytest.fixture
-def counted(tmp_path: Path) -> Path:
-    file = tmp_path / "memory.events"
-    file.write_text("oom 9\noom_kill 2\n")
-    return file
-
-
-def opened(file: Path, event: int = -1) -> oomwatch.Watch:
-    return oomwatch.Watch(str(file.parent), os.open(file, os.O_RDONLY), event)
-
-
-@pytest.fixture
-def event() -> int:
-    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-
-
-def test_kills_since_the_watch_began_are_told_once(counted: Path) -> None:
-    watch = opened(counted)
-    assert watch.take() == 0
-    counted.write_text("oom 9\noom_kill 5\n")
-    assert (watch.take(), watch.take(), watch.ended) == (3, 0, False)
-    watch.close()
-
-
-def test_a_signal_and_the_count_of_the_same_kill_are_one(counted: Path, event: int) -> None:
-    watch = opened(counted, event)
-    os.eventfd_write(event, 1)
-    assert watch.take() == 1
-    counted.write_text("oom_kill 3\n")
-    assert watch.take() == 0
-    counted.write_text("oom_kill 4\n")  # the whole machine had no memory: nothing was signalled
-    assert watch.take() == 1
-    watch.close()
-
-
-def test_the_signal_of_a_removed_cgroup_is_none(tmp_path: Path, counted: Path, event: int) -> None:
-    group = tmp_path / "group"
-    group.mkdir()
-    watch = oomwatch.Watch(str(group), os.open(counted, os.O_RDONLY), event)
-    os.eventfd_write(event, 1)
-    assert (watch.take(), watch.ended) == (1, False)
-    group.rmdir()
-    os.eventfd_write(event, 1)
-    assert (watch.take(), watch.ended) == (0, True)
-    watch.close()
-
-
-def test_without_the_controller_there_is_nothing_to_watch(tmp_path: Path) -> None:
-    assert oomwatch.watch({"paths": {"unified": str(tmp_path)}}) is None
-    assert oomwatch.watch({"paths": {"memory": str(tmp_path)}}) is None
-    assert oomwatch.watch({"paths": {"pids": str(tmp_path)}}) is None

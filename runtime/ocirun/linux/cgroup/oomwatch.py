@@ -1,16 +1,19 @@
 """Being told when a process of a container is killed because there is no memory left.
 
-    v1   an eventfd that cgroup.event_control ties to memory.oom_control; signalled before the kill
-    v2   POLLPRI on memory.events, which the kernel wakes for other events of memory too
+    v1   an eventfd that cgroup.event_control ties to memory.oom_control
+    v2   POLLPRI on memory.events
 
-The kernel counts the kills (oom_kill in both files) before a process dies, so that a look after the end of the first
-process finds all of them, as long as the cgroup is there. See cgroup-v1/memory.rst (9. and 10.) and cgroup-v2.rst.
+Both only say that it is time to look: the kernel also signals when nothing is killed in the end, or somebody else, and
+the removal of a cgroup v1. What counts is `oom_kill` in the same file, which is counted before the process dies: a look
+after the end of the first process finds all of them, as long as the cgroup is there. v1 signals before the kill, so the
+file is read again for a short while. See cgroup-v1/memory.rst (9. and 10.) and cgroup-v2.rst.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import time
 
 from ocirun.errors import failure
 from ocirun.linux.cgroup import groupfs, place
@@ -23,61 +26,67 @@ if TYPE_CHECKING:
 
 _SIZE: Final = 4096
 _UNMEASURED: Final = (groupfs.ENOENT, groupfs.ENODEV)
+_AGAIN_SECONDS: Final = 1.0
+_STEP_SECONDS: Final = 0.005
 
 
 class Watch:
-    """One container's. Poll `fd` for `mask` and then call `take`; `ended`: there is nothing more to come. Close it.
+    """One container's. Poll `fd` for `mask`, at most `patience` seconds, then call `take`; close it when `ended`.
 
-    A kill is told once, whichever of the two ways it came by: the eventfd does not tell of a kill for want of memory on
-    the whole machine, and the count of v1 does not tell of a container that waits with its OOM killer disabled.
+    With the OOM killer disabled (v1) nothing is killed: then each signal is an event, since the container waits for
+    memory.
     """
 
-    __slots__ = ("_counts", "_first", "_group", "_signals", "_told", "ended", "fd", "mask")
+    __slots__ = ("_again", "_counts", "_event", "_told", "ended", "mask")
 
-    def __init__(self, group: str, counts: int, event: int) -> None:
+    def __init__(self, counts: int, event: int) -> None:
         """counts: the open file that counts the kills; event: the eventfd of v1, or -1."""
-        self._group = group
         self._counts = counts
-        self.fd = counts if event < 0 else event
+        self._event = event
+        self._again = 0.0
+        self._told = 0
         self.mask = select.POLLPRI if event < 0 else select.POLLIN
         self.ended = False
-        self._signals = 0
-        self._told = 0
-        self._first = 0
-        self._first = self._kills()
+        self.take()
+
+    @property
+    def fd(self) -> int:
+        """What becomes ready."""
+        return self._counts if self._event < 0 else self._event
+
+    def patience(self, seconds: float) -> float:
+        """How long to wait at most, when `seconds` is what the caller would."""
+        return min(seconds, _STEP_SECONDS) if time.monotonic() < self._again else seconds
 
     def take(self) -> int:
-        """How many there were since the last call."""
-        if self.fd != self._counts:
-            self._signals += self._signalled()
-        due = max(self._signals, self._kills()) - self._told
-        self._told += due
+        """How many there were since the last call; with a cgroup that is gone there is nothing more to come."""
+        signals = self._signals()
+        try:
+            lines = [line.split() for line in os.pread(self._counts, _SIZE, 0).splitlines()]
+        except OSError:
+            self.ended = True
+            return 0
+        found = {line[0]: int(line[1]) for line in lines}
+        kills = found.get(b"oom_kill", 0)
+        due = kills - self._told
+        self._told = kills
+        if signals and found.get(b"oom_kill_disable"):
+            return due + signals
+        if signals:
+            self._again = time.monotonic() + _AGAIN_SECONDS
         return due
 
     def close(self) -> None:
         """The kernel forgets a closed eventfd."""
-        for fd in {self.fd, self._counts}:
-            os.close(fd)
+        for fd in (self._event, self._counts):
+            if fd >= 0:
+                os.close(fd)
 
-    def _kills(self) -> int:
-        """Since the watch began. A cgroup that is gone cannot be asked any more: what is known stays."""
+    def _signals(self) -> int:
         try:
-            lines = os.pread(self._counts, _SIZE, 0).splitlines()
-        except OSError:
-            self.ended = True
-            return self._told
-        return sum(int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")) - self._first
-
-    def _signalled(self) -> int:
-        """The eventfd's count. Removing the cgroup signals it once too."""
-        try:
-            count = os.eventfd_read(self.fd)
+            return os.eventfd_read(self._event) if self._event >= 0 else 0
         except BlockingIOError:
             return 0
-        if os.access(self._group, os.F_OK):
-            return count
-        self.ended = True
-        return count - 1
 
 
 def watch(record: Record) -> Watch | None:
@@ -101,4 +110,4 @@ def watch(record: Record) -> Watch | None:
         if problem.errno in _UNMEASURED:
             return None
         raise failure(f"ask to be told when the cgroup {group} has no memory left", problem) from None
-    return Watch(group, counts, event)
+    return Watch(counts, event)
