@@ -217,9 +217,7 @@ def test_the_containers_interfaces(box: Box) -> None:
         columns = (0, 1, 2, 3, 8, 9)
         assert all(before[at] <= number <= after[at] for at, number in zip(columns, told, strict=True))
     finally:
-        box.runtime.delete(box.ident, force=True).ok()
-        if Path(f"/sys/class/net/{host}").exists():
-            ip("link", "delete", host)
+        ip("link", "delete", host)
 
 
 def test_the_hosts_interfaces_are_not_the_containers(box: Box) -> None:
