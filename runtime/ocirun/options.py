@@ -126,6 +126,13 @@ COMMANDS: Final = (
         (Option("format", TEXT, "table or json", "f"),), 1, -1, tail=True,
     ),
     Command(
+        "events", "ID", "print what a container uses, and when one of its processes is killed for want of memory",
+        (
+            Option("interval", TEXT, "time between two statistics, as 500ms or 1m30s; default: 5s"),
+            Option("stats", FLAG, "print the statistics once"),
+        ), 1, 1,
+    ),
+    Command(
         "spec", "", "write a config.json to begin with",
         (
             Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
@@ -135,5 +142,5 @@ COMMANDS: Final = (
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
 )  # fmt: skip
 
-LATER: Final = ("update", "events", "checkpoint", "restore")
+LATER: Final = ("update", "checkpoint", "restore")
 """Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

@@ -122,6 +122,7 @@ def _find(place: str, variable: str) -> list[str]:
 
 def _scalar_test(node: Node, variable: str) -> str:
     row = node.row
+    assert row.kind != "number", f"{row.pointer}: the fast check knows no fractions"
     if row.kind == "boolean":
         return f"{variable}.__class__ is not bool"
     if row.kind == "integer":

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of the config, a process, the state and the features, built from the property table."""
+"""JSON Schemas (draft 2020-12) built from the property table: the config, a process, the state, features and events."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def features_schema() -> JSONSchema:
     return _document("OCI runtime features", build(properties.FEATURES))
 
 
+def events_schema() -> JSONSchema:
+    """The schema of a line that the `events` command prints; members that it does not have are refused."""
+    schema = _document("Container event", build(properties.EVENTS), closed=True)
+    stats = {"properties": {"type": {"const": "stats"}}}
+    return {**schema, "if": stats, "then": {"required": ["data"]}, "else": {"properties": {"data": False}}}
+
+
 def validator(schema: JSONSchema) -> Draft202012Validator:
     """A validator for which 1.0 is not an integer, as for Go's decoder that existing runtimes use."""
     from jsonschema import Draft202012Validator, validators
@@ -48,20 +55,23 @@ def validator(schema: JSONSchema) -> Draft202012Validator:
     return strict
 
 
-def _document(title: str, root: Node) -> JSONSchema:
-    return {"$schema": _DIALECT, "title": title, **_node(root)}
+def _document(title: str, root: Node, closed: bool = False) -> JSONSchema:
+    """closed: whether objects have the members of the table only, as in a document that nobody else writes."""
+    return {"$schema": _DIALECT, "title": title, **_node(root, closed)}
 
 
-def _node(node: Node) -> JSONSchema:
+def _node(node: Node, closed: bool) -> JSONSchema:
     row = node.row
     kind = "object" if row.kind in ("map", "opaque") else row.kind
     result: JSONSchema = {"type": [kind, "null"] if row.nullable else kind}
     if node.members:
-        result["properties"] = {name: _node(member) for name, member in node.members.items()}
+        result["properties"] = {name: _node(member, closed) for name, member in node.members.items()}
     if row.required:
         result["required"] = list(row.required)
     if node.item is not None:
-        result["items" if row.kind == "array" else "additionalProperties"] = _node(node.item)
+        result["items" if row.kind == "array" else "additionalProperties"] = _node(node.item, closed)
+    if closed and row.kind == "object":
+        result["additionalProperties"] = False
     if row.min_items:
         result["minItems"] = row.min_items
     if row.choices:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+SIGINT: Final = 2
 SIGKILL: Final = 9
 SIGPIPE: Final = 13
 SIGTERM: Final = 15
@@ -20,6 +21,12 @@ SIGWINCH: Final = 28
 def ignore_broken_pipes() -> None:
     """SIGPIPE becomes EPIPE for the runtime itself."""
     _signal.signal(SIGPIPE, _signal.SIG_IGN)
+
+
+def let_interrupt() -> None:
+    """SIGINT ends the runtime like any program, without the interpreter's exception; an ignored one stays ignored."""
+    if _signal.getsignal(SIGINT) is _signal.default_int_handler:
+        _signal.signal(SIGINT, _signal.SIG_DFL)
 
 
 def block_all() -> None:

@@ -249,6 +249,21 @@ def same(resource: str, wanted: str, found: str, step: int) -> bool:
         return wanted == found
 
 
+def statistics(record: Record) -> dict[str, Any]:
+    """For `events`: the schemata of the container's class, as runc's `intel_rdt` has them; empty when it is gone.
+
+    Left out is what runc reads from ``info``, which is the machine's and the same for every container, and the
+    monitoring counters, which need a monitoring group each to mean one container.
+    """
+    lines = [line.strip() for line in _read(f"{record['group']}/schemata").splitlines()]
+    members = {
+        "l3_cache_schema": next((line for line in lines if line.startswith("L3")), ""),
+        "mem_bw_schema": next((line for line in lines if line.startswith("MB:")), ""),
+        "schemata": lines,
+    }
+    return {name: value for name, value in members.items() if value}
+
+
 def undo(record: Record, failed: bool) -> list[str]:
     """Remove what the record says is ours; returns what could not be done. Idempotent.
 

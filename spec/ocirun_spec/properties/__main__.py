@@ -1,13 +1,17 @@
-"""`./dev spec-table`: prints the table of properties, or of the named documents: config, state, features."""
+"""`./dev spec-table`: prints the table of properties, or of the named documents: config, state, features, events.
+
+Without a name those of the specification, which `events` is not.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 
-from . import CONFIG, FEATURES, STATE, Property
+from . import CONFIG, EVENTS, FEATURES, STATE, Property
 
-DOCUMENTS: dict[str, tuple[Property, ...]] = {"config": CONFIG, "state": STATE, "features": FEATURES}
+SPECIFIED = ("config", "state", "features")
+DOCUMENTS: dict[str, tuple[Property, ...]] = {"config": CONFIG, "state": STATE, "features": FEATURES, "events": EVENTS}
 HEAD = ("DOCUMENT", "PROPERTY", "KIND", "SINCE", "OWNER", "STATUS")
 
 
@@ -29,7 +33,7 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in DOCUMENTS]:
         sys.stderr.write(f"no document {unknown[0]}; there are {', '.join(DOCUMENTS)}\n")
         return 2
-    sys.stdout.write("\n".join([*lines(names or list(DOCUMENTS)), ""]))
+    sys.stdout.write("\n".join([*lines(names or list(SPECIFIED)), ""]))
     return 0
 
 

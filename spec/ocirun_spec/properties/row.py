@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["object", "map", "array", "string", "integer", "boolean", "opaque"]
+Kind = Literal["object", "map", "array", "string", "integer", "number", "boolean", "opaque"]
 Status = Literal["applied", "refused"]
 
 OWNERS = frozenset(
@@ -39,6 +39,7 @@ OWNERS = frozenset(
         "keyring",
         "state",
         "features",
+        "events",
         "bundle",
     ]
 )
@@ -121,6 +122,10 @@ class Section:
     def boolean(self, path: str, since: str = "") -> Property:
         """A boolean."""
         return self._row(path, "boolean", since)
+
+    def number(self, path: str, since: str = "") -> Property:
+        """A number that need not be whole."""
+        return self._row(path, "number", since)
 
     def integer(self, path: str, range_name: str, since: str = "") -> Property:
         """An integer in one of `RANGES`."""

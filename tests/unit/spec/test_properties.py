@@ -9,6 +9,7 @@ from ocirun_spec.properties import __main__ as spec_table
 from ocirun_spec.tree import PATTERNS, build
 
 _ALL = (*properties.CONFIG, *properties.STATE, *properties.FEATURES)
+_DOCUMENTS = [properties.CONFIG, properties.STATE, properties.FEATURES, properties.EVENTS]
 
 
 @pytest.mark.parametrize("row", _ALL, ids=lambda row: row.pointer or "/")
@@ -20,7 +21,13 @@ def test_rows_are_complete(row: properties.Property) -> None:
     assert (row.kind == "integer") == (row.low is not None and row.high is not None)
 
 
-@pytest.mark.parametrize("rows", [properties.CONFIG, properties.STATE, properties.FEATURES], ids=len)
+@pytest.mark.parametrize("row", properties.EVENTS, ids=lambda row: row.pointer or "/")
+def test_rows_of_another_document_have_no_version(row: properties.Property) -> None:
+    assert (row.owner, row.since, row.status) == ("events", "-", "applied")
+    assert (row.kind == "integer") == (row.low is not None and row.high is not None)
+
+
+@pytest.mark.parametrize("rows", _DOCUMENTS, ids=len)
 def test_pointers_are_unique_and_parents_exist(rows: tuple[properties.Property, ...]) -> None:
     assert len(properties.by_pointer(rows)) == len(rows)
     tree = build(rows)
@@ -69,7 +76,8 @@ def test_patterns_say_the_same_in_both_languages() -> None:
 
 
 def test_schemas_are_schemas_and_features_may_be_null() -> None:
-    for make in (schema.config_schema, schema.process_schema, schema.state_schema, schema.features_schema):
+    makers = (schema.config_schema, schema.process_schema, schema.state_schema, schema.features_schema)
+    for make in (*makers, schema.events_schema):
         schema.validator(make()).check_schema(make())
     features = schema.validator(schema.features_schema())
     versions = {"ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0"}
@@ -89,6 +97,12 @@ def test_the_printed_table_has_a_line_for_every_property(capsys: pytest.CaptureF
     assert count.startswith(f"{len(table)} properties: ")
 
 
+def test_the_events_are_printed_when_they_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert spec_table.main(["events"]) == 0
+    table = capsys.readouterr().out.splitlines()[1:-2]
+    assert [line.split()[1] for line in table] == [row.pointer or "/" for row in properties.EVENTS]
+
+
 def test_an_unknown_document_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert spec_table.main(["image"]) == 2
-    assert capsys.readouterr() == ("", "no document image; there are config, state, features\n")
+    assert capsys.readouterr() == ("", "no document image; there are config, state, features, events\n")

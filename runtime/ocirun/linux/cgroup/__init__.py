@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocirun.errors import Failure
     from ocirun.facts import Facts
     from ocirun.linux.cgroup.hierarchy import Hierarchies
+    from ocirun.linux.cgroup.oomwatch import Watch
     from ocirun.parent import Host
     from ocirun.scene import Scene
     from ocirun.steps import OutsideStep
@@ -178,6 +179,20 @@ def is_frozen(record: Record) -> bool:
     from ocirun.linux.cgroup import freezer
 
     return freezer.is_frozen(record)
+
+
+def statistics(record: Record) -> dict[str, Any]:
+    """What the container uses, in the shape of runc's `events` (see `stats`): the members `cpu` to `hugetlb`."""
+    from ocirun.linux.cgroup import stats
+
+    return stats.read(record["paths"])
+
+
+def watch_memory(record: Record) -> Watch | None:
+    """For `events`: what tells of processes killed for want of memory; None where nothing can (see `oomwatch`)."""
+    from ocirun.linux.cgroup import oomwatch
+
+    return oomwatch.watch(record)
 
 
 def remove(record: Record) -> list[str]:
