@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from ocirun.facts import Facts
+    from ocirun.journal import Journal
     from ocirun.linux.cgroup.hierarchy import Hierarchies
     from ocirun.linux.cgroup.limits import Setting
     from ocirun.parent import Host
@@ -58,19 +59,32 @@ def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> 
 
 
 def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
+    settings = settings_of(resources, found)
+    check(found, settings)
+    return settings
+
+
+def settings_of(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
+    """The writes that these resources are, on these hierarchies."""
     from ocirun.linux.cgroup import limits
 
     if found.mode == "unified":
+        return limits.settings(resources, lambda _controller: True)
+    from ocirun.linux.cgroup import v1
+
+    return limits.settings(resources, lambda controller: v1.is_unified(found, controller))
+
+
+def check(found: Hierarchies, settings: list[Setting]) -> None:
+    """Refuse a setting whose controller is in none of these hierarchies."""
+    if found.mode == "unified":
         from ocirun.linux.cgroup import v2
 
-        settings = limits.settings(resources, lambda _controller: True)
         v2.check(found, settings)
     else:
         from ocirun.linux.cgroup import v1
 
-        settings = limits.settings(resources, lambda controller: v1.is_unified(found, controller))
         v1.check(found, settings)
-    return settings
 
 
 def _late(setting: Setting) -> bool:
@@ -316,6 +330,19 @@ def is_frozen(record: Record) -> bool:
     from ocirun.linux.cgroup import freezer
 
     return freezer.is_frozen(record)
+
+
+def update(
+    record: Record | None, current: dict[str, Any], asked: dict[str, Any], facts: Facts, journal: Journal
+) -> dict[str, Any]:
+    """Change limits; returns what the container has then as linux.resources. `journal` gets the ways back.
+
+    record:  the container's, None for one without a cgroup, which is refused.
+    current: its linux.resources; asked: an accepted object of that kind, with what is to be changed.
+    """
+    from ocirun.linux.cgroup import updating
+
+    return updating.update(record, current, asked, facts, journal)
 
 
 def memory_death(record: Record, prepared: list[OutsideStep]) -> Failure | None:
