@@ -32,7 +32,7 @@ def page(command: Command) -> str:
 def _lines(table: Iterable[Option]) -> str:
     rows = []
     for option in table:
-        if not option.help:
+        if option.hidden:
             continue
         names = f"-{option.short}, " if option.short else "    "
         value = "" if option.kind == options.FLAG else " VALUE"

@@ -18,15 +18,16 @@ NUMBER: Final = "number"
 
 
 class Option:
-    """One option: its names (long first), what it takes, and its help; without help it is not listed."""
+    """One option: its names (long first), what it takes, and its help; a hidden one is not listed."""
 
-    __slots__ = ("help", "kind", "name", "short")
+    __slots__ = ("help", "hidden", "kind", "name", "short")
 
-    def __init__(self, name: str, kind: str, text: str, short: str = "") -> None:
+    def __init__(self, name: str, kind: str, text: str, short: str = "", hidden: bool = False) -> None:
         self.name = name
         self.short = short
         self.kind = kind
         self.help = text
+        self.hidden = hidden
 
 
 class Command:
@@ -90,8 +91,8 @@ _UPDATE: Final = (
     Option("pids-limit", TEXT, "number of processes and threads, -1 for no limit"),
     Option("l3-cache-schema", TEXT, "schema of its class of service for the L3 cache (Intel RDT)"),
     Option("mem-bw-schema", TEXT, "schema of its class of service for memory bandwidth (Intel RDT)"),
-    Option("kernel-memory", TEXT, ""),
-    Option("kernel-memory-tcp", TEXT, ""),
+    Option("kernel-memory", TEXT, "memory of the kernel for it, before Linux 5.16", hidden=True),
+    Option("kernel-memory-tcp", TEXT, "buffers of its TCP sockets, on cgroup v1", hidden=True),
 )
 
 COMMANDS: Final = (
