@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +82,31 @@ def test_rules_change_and_what_stays_allowed_never_fails(box: Box) -> None:
         await_turns(box, 1)
     assert box.runtime.status(box.ident) == "running"
     assert not (box.shared / "failed").exists(), (box.shared / "failed").read_text()
+
+
+@pytest.mark.parametrize(
+    ("rules", "frozen"),
+    [([DENY, {"allow": True, "access": "r", **KMSG}], False), ([ALL], True), ([ALL, {"allow": False, **KMSG}], True)],
+)
+def test_only_a_change_of_the_rest_needs_the_freezer(box: Box, rules: list[Rule], frozen: bool) -> None:
+    """From the first write of a rule to the last the container stands still, and then goes on."""
+    started(box, DENY)
+    if not devices_list(box):
+        pytest.skip("not this lane: needs the cgroup v1 controller devices")
+    trace, asked = box.directory / "trace", box.directory / "asked.json"
+    asked.write_text(json.dumps({"devices": rules}))
+    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "update", "-r", str(asked), box.ident]
+    subprocess.run(["strace", "-qq", "-e", "trace=write", "-y", "-o", str(trace), *argv], check=True, timeout=60)
+    written = re.findall(r"/((?:freezer\.state|devices\.\w+))>, \"(\w+)", trace.read_text())
+    files = [name for name, _ in written if name != "freezer.state"]
+    assert files
+    if frozen:
+        assert written[0] == ("freezer.state", "FROZEN")
+        assert written[-1] == ("freezer.state", "THAWED")
+        assert {word for name, word in written if name == "freezer.state"} == {"FROZEN", "THAWED"}
+    else:
+        assert [name for name, _ in written] == files
+    await_turns(box)
 
 
 def test_many_changes_while_the_program_opens(box: Box) -> None:
