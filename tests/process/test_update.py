@@ -9,15 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from process.box import one_sentence
-from process.updating import KEPT, MIB, Resources, config_of, find, kept, on_v2, settable, started, update, value
+from process.updating import (
+    KEPT,
+    MIB,
+    Resources,
+    config_of,
+    find,
+    kept,
+    on_v2,
+    same_controllers,
+    settable,
+    started,
+    update,
+    value,
+)
 
 from ocirun.linux.cgroup.limits.blockio import io_weight
 from ocirun.linux.cgroup.limits.cpu import weight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from process.box import Box
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
+
+
+@pytest.fixture(autouse=True)
+def _controllers() -> Iterator[None]:
+    with same_controllers():
+        yield
+
 
 Shown = dict[str, str]
 OPTIONS: list[tuple[list[str], Shown, Shown, Resources]] = [

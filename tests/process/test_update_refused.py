@@ -17,6 +17,7 @@ from process.updating import (
     kept,
     on_v2,
     refused,
+    same_controllers,
     settable,
     started,
     update,
@@ -26,9 +27,18 @@ from support.facility import requires
 from support.runtime import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from process.box import Box
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
+
+
+@pytest.fixture(autouse=True)
+def _controllers() -> Iterator[None]:
+    with same_controllers():
+        yield
+
 
 TOO_MANY = str((1 << 22) + 1)
 """Of processes, for any machine: PID_MAX_LIMIT is 1 << 22."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from process.box import one_sentence, read_json
 from support.bundle import default_config, with_cgroup, with_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from process.box import Box
     from support.bundle import Config
@@ -119,3 +120,13 @@ def untouched(box: Box, paths: Iterable[str]) -> dict[str, str]:
         return {path: (beside / Path(path).name).read_text() for path in paths if Path(path).parent == group}
     finally:
         beside.rmdir()
+
+
+@contextmanager
+def same_controllers() -> Iterator[None]:
+    """What a hybrid host's cgroup2 passes on from its root is again what it was."""
+    file = Path("/sys/fs/cgroup/unified/cgroup.subtree_control")
+    before = file.read_text().split() if file.exists() else []
+    yield
+    for name in set(file.read_text().split() if file.exists() else []) - set(before):
+        file.write_text(f"-{name}")
