@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from ocirun_spec.problem import Problem
+
 _LARGEST: Final = 16 << 20
 
 
@@ -39,21 +41,29 @@ def read_json(path: str, what: str) -> tuple[str, Any]:
     """(text, value) of a JSON file, whose content nobody has checked yet."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            parts = []
-            while part := os.read(fd, 1 << 18):
-                parts.append(part)
-                if len(parts) * len(part) > _LARGEST:
-                    raise Failure(f"read {what}: it is larger than 16 MiB", where=path)
-        finally:
-            os.close(fd)
     except OSError as problem:
         raise failure(f"read {what}", problem, where=path) from None
+    try:
+        return read_open_json(fd, path, what)
+    finally:
+        os.close(fd)
+
+
+def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
+    """The same of an open file; `source` is its name for people."""
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 18):
+            parts.append(part)
+            if len(parts) * len(part) > _LARGEST:
+                raise Failure(f"read {what}: it is larger than 16 MiB", where=source)
+    except OSError as problem:
+        raise failure(f"read {what}", problem, where=source) from None
     try:
         text = jsontext.decode(b"".join(parts))
         return text, jsontext.loads(text)
     except jsontext.JSONError as problem:
-        place = f"{path}:{problem.line}:{problem.column}"
+        place = f"{source}:{problem.line}:{problem.column}"
         raise Failure(f"{problem.message}", where=place, hint="\n" + problem.excerpt()) from None
 
 
@@ -65,8 +75,11 @@ def _explained(path: str, text: str, pointer: str) -> Failure:
     from ocirun_spec import problems
 
     found = [problem for problem in problems.explain(text, path) if problem.severity == "error"]
-    if not found:
-        return Failure("not acceptable", where=f"{path}: {pointer}")
+    return told(found) if found else Failure("not acceptable", where=f"{path}: {pointer}")
+
+
+def told(found: list[Problem]) -> Failure:
+    """The first problem as the sentence, the others below."""
     first, *others = found
     sentence = first.render().partition("\n")[0] + (f", expected {first.expected}" if first.expected else "")
     more = "\n".join(["there is more:", *(problem.render() for problem in others)]) if others else ""

@@ -32,6 +32,8 @@ def page(command: Command) -> str:
 def _lines(table: Iterable[Option]) -> str:
     rows = []
     for option in table:
+        if option.hidden:
+            continue
         names = f"-{option.short}, " if option.short else "    "
         value = "" if option.kind == options.FLAG else " VALUE"
         rows.append((f"{names}--{option.name}{value}", option.help))

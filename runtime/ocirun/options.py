@@ -18,15 +18,16 @@ NUMBER: Final = "number"
 
 
 class Option:
-    """One option: its names (long first), what it takes, and its help."""
+    """One option: its names (long first), what it takes, and its help; a hidden one is not listed."""
 
-    __slots__ = ("help", "kind", "name", "short")
+    __slots__ = ("help", "hidden", "kind", "name", "short")
 
-    def __init__(self, name: str, kind: str, text: str, short: str = "") -> None:
+    def __init__(self, name: str, kind: str, text: str, short: str = "", hidden: bool = False) -> None:
         self.name = name
         self.short = short
         self.kind = kind
         self.help = text
+        self.hidden = hidden
 
 
 class Command:
@@ -70,6 +71,28 @@ _CREATE: Final = (
     Option("no-pivot", FLAG, "enter the root without pivot_root(2)"),
     Option("no-new-keyring", FLAG, "keep the caller's session keyring"),
     Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
+)
+
+_UPDATE: Final = (
+    Option("resources", TEXT, "file with a linux.resources object (config-linux.md), - is standard input", "r"),
+    Option("blkio-weight", TEXT, "weight of block devices, 10 to 1000"),
+    Option("cpu-period", TEXT, "period of the quota in microseconds"),
+    Option("cpu-quota", TEXT, "microseconds that it may run in a period, -1 for no limit"),
+    Option("cpu-burst", TEXT, "microseconds that it may add from earlier periods"),
+    Option("cpu-share", TEXT, "relative share of the processors, 2 to 262144"),
+    Option("cpu-rt-period", TEXT, "period of the realtime budget in microseconds"),
+    Option("cpu-rt-runtime", TEXT, "realtime budget in microseconds"),
+    Option("cpuset-cpus", TEXT, "processors, such as 0-3,5"),
+    Option("cpuset-mems", TEXT, "memory nodes, such as 0-1"),
+    Option("cpu-idle", TEXT, "1: only when nothing else wants to run; 0: as usual"),
+    Option("memory", TEXT, "memory in bytes or with a suffix such as m or g, -1 for no limit"),
+    Option("memory-reservation", TEXT, "memory that reclaim leaves to it, when it can"),
+    Option("memory-swap", TEXT, "memory plus swap, -1 for no limit"),
+    Option("pids-limit", TEXT, "number of processes and threads, -1 for no limit"),
+    Option("l3-cache-schema", TEXT, "schema of its class of service for the L3 cache (Intel RDT)"),
+    Option("mem-bw-schema", TEXT, "schema of its class of service for memory bandwidth (Intel RDT)"),
+    Option("kernel-memory", TEXT, "memory of the kernel for it, before Linux 5.16", hidden=True),
+    Option("kernel-memory-tcp", TEXT, "buffers of its TCP sockets, on cgroup v1", hidden=True),
 )
 
 COMMANDS: Final = (
@@ -117,6 +140,7 @@ COMMANDS: Final = (
     ),
     Command("pause", "ID", "freeze the processes of a container", (), 1, 1),
     Command("resume", "ID", "let the processes of a paused container go on", (), 1, 1),
+    Command("update", "ID", "change the limits of a container", _UPDATE, 1, 1),
     Command(
         "list", "", "list the containers",
         (Option("format", TEXT, "table or json", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,
@@ -142,5 +166,5 @@ COMMANDS: Final = (
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
 )  # fmt: skip
 
-LATER: Final = ("update", "checkpoint", "restore")
+LATER: Final = ("checkpoint", "restore")
 """Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

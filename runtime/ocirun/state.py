@@ -1,7 +1,8 @@
 """The state directory: one folder a container, a small record in it, and the lock that serialises commands.
 
     <root>/<id>/state.json    the record: all that start, state, kill and delete need; replaced by rename(2)
-    <root>/<id>/config.json   the configuration as it was at create: later edits of the bundle do not count
+    <root>/<id>/config.json   the configuration as it was at create, with the limits of `update`; the bundle's later
+                              edits do not count
     <root>/<id>/start         the socket on which a created container waits for `start`
     <root>/<id>/device-0  …   nodes of linux.devices that are bound, where the container cannot make them
     <root>/<id>/notify/       the container's /run/notify, when a supervisor waits for it (see `readiness`)

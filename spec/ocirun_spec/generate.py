@@ -40,9 +40,9 @@ def accept_process(process: object, strange: list[object] | None = None) -> str 
     return _process(process, [] if strange is None else strange)
 
 
-def accept_resources(resources: object) -> str | None:
-    """The first offending place of a /linux/resources object on its own, as `update` reads it, or None."""
-    return _config_linux_resources(resources, [])
+def accept_resources(resources: object, strange: list[object] | None = None) -> str | None:
+    """The first offending place of a /linux/resources object on its own, or None; `strange` as in `accept`."""
+    return _config_linux_resources(resources, [] if strange is None else strange)
 
 
 def _key(name: str) -> str:

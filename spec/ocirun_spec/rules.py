@@ -25,6 +25,7 @@ _UINT32_END = 1 << 32
 _NO_ID = _UINT32_END - 1
 _TERMINAL_SIZE_MAX = 65535  # struct winsize has unsigned shorts (ioctl_tty(2))
 _SWAPPINESS_UNSET = (1 << 64) - 1  # what -1 became in configs of older engines
+_RESOURCES = "/linux/resources"
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
@@ -37,6 +38,12 @@ def check_process(process: Config) -> list[Finding]:
     """The same for a process object on its own, with pointers that start at that object."""
     config = {"process": process}
     return [(place.removeprefix("/process"), words) for rule in PROCESS_RULES for place, words in rule(config)]
+
+
+def check_resources(resources: Config) -> list[Finding]:
+    """The same for a /linux/resources object on its own, with pointers that start at that object."""
+    config = {"linux": {"resources": resources}}
+    return [(place.removeprefix(_RESOURCES), words) for rule in RESOURCE_RULES for place, words in rule(config)]
 
 
 def oci_version(config: Config) -> Iterator[Finding]:
@@ -346,6 +353,14 @@ PROCESS_RULES: tuple[Rule, ...] = (
     process_rlimits,
 )
 
+RESOURCE_RULES: tuple[Rule, ...] = (
+    memory,
+    cpu_burst,
+    block_io_weights,
+    rdma_limits,
+    unified_names,
+)
+
 RULES: tuple[Rule, ...] = (
     oci_version,
     root_path,
@@ -360,11 +375,7 @@ RULES: tuple[Rule, ...] = (
     devices,
     protected_paths,
     cgroups_path,
-    memory,
-    cpu_burst,
-    block_io_weights,
-    rdma_limits,
-    unified_names,
+    *RESOURCE_RULES,
     network_devices,
     sysctl_keys,
     seccomp_actions,

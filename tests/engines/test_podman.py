@@ -154,3 +154,15 @@ def test_limits_reach_the_cgroup(podman: Podman) -> None:
     script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max"
     options = ("--rm", "--memory", "64m", "--pids-limit", "50", "--network", "none")
     assert podman.run(*options, IMAGE, "sh", "-c", script).ok().out.split() == [str(64 << 20), "50"]
+
+
+@requires(facility.cgroup_v1)
+def test_update_changes_the_limits_of_a_running_container(podman: Podman) -> None:
+    start(podman, "service", WAIT_FOR_TERM, "--memory", "64m", "--memory-swap", "64m", "--pids-limit", "30")
+    podman.call("update", "--memory", "48m", "--cpu-shares", "300", "--cpus", "0.5", "service").ok()
+    files = ("memory/memory.limit_in_bytes", "cpu/cpu.shares", "cpu/cpu.cfs_quota_us", "pids/pids.max")
+    shown = podman.call("exec", "service", "cat", *(f"/sys/fs/cgroup/{file}" for file in files)).ok().out.split()
+    assert shown == [str(48 << 20), "300", "50000", "30"]
+    refused = podman.call("update", "--cpu-shares", "200", "--cpuset-cpus", "4000", "service").expect(125)
+    assert "/cpu/cpus: write 4000 to cpuset.cpus" in refused.err
+    assert podman.call("exec", "service", "cat", f"/sys/fs/cgroup/{files[1]}").ok().out == "300\n"

@@ -252,3 +252,48 @@ def test_a_failing_hook_takes_the_monitoring_group_back(tree: Tree) -> None:
 def test_what_is_refused(tree: Tree, members: dict[str, Any], where: str) -> None:
     assert f"/linux/intelRdt{where}: " in tree.refused(members)
     assert tree.calls() == []
+
+
+def update(tree: Tree, *options: str) -> Result:
+    return tree.box.runtime.call("update", *options, tree.box.ident)
+
+
+def kept(tree: Tree) -> dict[str, Any]:
+    """linux of the container's own configuration."""
+    config = json.loads((tree.box.runtime.root / tree.box.ident / "config.json").read_text())
+    linux: dict[str, Any] = config["linux"]
+    return linux
+
+
+def test_update_writes_the_schemas(tree: Tree) -> None:
+    tree.start({"l3CacheSchema": L3})
+    update(tree, "--mem-bw-schema", MB, "--l3-cache-schema", "L3:0=3;1=3").ok()
+    assert tree.written() == [L3, "L3:0=3;1=3", MB]
+    assert kept(tree)["intelRdt"] == {"l3CacheSchema": "L3:0=3;1=3", "memBwSchema": MB}
+
+
+def test_update_writes_schemas_beside_a_file(tree: Tree) -> None:
+    tree.start({})
+    file = tree.box.directory / "limits.json"
+    file.write_text('{"pids": {"limit": 44}}')
+    update(tree, "-r", str(file), "--l3-cache-schema", L3).ok()
+    assert tree.written() == [L3]
+    assert kept(tree)["resources"]["pids"] == {"limit": 44}
+    assert kept(tree)["intelRdt"] == {"l3CacheSchema": L3}
+
+
+def test_a_refused_schema_takes_everything_back(tree: Tree) -> None:
+    """The class gets the lines that it had, and the limits of the cgroup come back."""
+    tree.start({})
+    before = kept(tree)
+    sentence = one_sentence(
+        update(tree, "--pids-limit", "44", "--l3-cache-schema", L3, "--mem-bw-schema", "XX:0=1").expect(1)
+    )
+    path = tree.root / tree.box.ident / "schemata"
+    said = f"--mem-bw-schema: write XX:0=1 to {path} (Unknown or unsupported resource name 'XX')"
+    assert sentence == f"update {tree.box.ident}: {said}: write: invalid argument"
+    assert tree.written() == [L3, "XX:0=1", "L3:0=7ff;1=7ff"]
+    assert kept(tree) == before
+    record = json.loads((tree.box.runtime.root / tree.box.ident / "state.json").read_text())
+    group = record["cgroup"]["paths"].get("pids") or record["cgroup"]["paths"]["unified"]
+    assert (Path(group) / "pids.max").read_text() == "max\n"

@@ -67,7 +67,7 @@ def _check_status(entry: Entry, ignore_paused: bool) -> None:
 
 
 def _config(entry: Entry) -> dict[str, Any]:
-    """The configuration as it was at `create`; another command may have deleted the container since it was found."""
+    """The container's own configuration; another command may have deleted the container since it was found."""
     try:
         text = entry.read("config.json").decode("utf-8", "surrogateescape")
     except FileNotFoundError:

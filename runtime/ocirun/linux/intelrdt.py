@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
+    from ocirun.journal import Journal
     from ocirun.parent import Host
 
     Record = dict[str, Any]
@@ -168,6 +169,23 @@ def _make_directory(path: str, record: Record, key: str, value: object, host: Ho
         where = f"{POINTER}/enableMonitoring" if key == "monitor" else POINTER
         said = _status(mount) if problem.errno != _EEXIST else ""
         raise Failure(f"make the directory {path}{said}", where=where, call="mkdir", errno=problem.errno or 0) from None
+
+
+def update(record: Record | None, lines: list[tuple[str, str]], mount: str, journal: Journal) -> None:
+    """Write (pointer, text) to the ``schemata`` of a container's class; `journal` gets the ways back.
+
+    The class changes for all that are in it: `record` may name one that was there before.
+    """
+    for pointer, text in lines:
+        if not record:
+            raise Failure("the container has no class of service (linux.intelRdt) that could be changed", where=pointer)
+        path = f"{record['group']}/schemata"
+        resources = {line.partition(":")[0].strip() for line in text.splitlines()}
+        for line in _read(path).splitlines():
+            if line.partition(":")[0].strip() in resources:
+                doing = f"bring the class of service {record['group']} back"
+                journal.add(doing, _write, path, line.strip().encode() + b"\n", mount, "")
+        _write(path, text.encode("utf-8", "surrogateescape") + b"\n", mount, pointer)
 
 
 def enter(step: OutsideStep, host: Host) -> None:

@@ -11,7 +11,8 @@ from jeepney import HeaderFields, Message, Parser, new_error, new_method_return,
 from jeepney.wrappers import DBusAddress
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup import systemd
+from ocirun.journal import Journal
+from ocirun.linux.cgroup import devices_v1, limits, systemd
 from ocirun.linux.cgroup.systemd import bus
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     found.close()
 
 
+def settings(resources: dict[str, Any]) -> list[limits.Setting]:
+    return limits.settings(resources, lambda _controller: True)
+
+
 UNIT = systemd.Unit("x.scope", False, [("Slice", ("s", "test.slice"))])
 RECORD = {"unit": "x.scope", "user": False}
 
@@ -169,6 +174,30 @@ def test_properties_are_set_for_the_unit_s_life(manager: Manager) -> None:
     assert manager.calls == [("SetUnitProperties", ("x.scope", True, [("TasksMax", ("t", 5))]))]
     systemd.apply(RECORD, [])
     assert len(manager.calls) == 1
+
+
+def test_a_change_can_be_taken_back(manager: Manager) -> None:
+    """Also to what nobody had set."""
+    journal = Journal()
+    before = settings({"memory": {"limit": 5 << 20, "reservation": 1 << 20}})
+    after = settings({"memory": {"limit": 9 << 20}, "unified": {"memory.min": "4096", "cpuset.cpus": "0"}})
+    systemd.change(RECORD, before, after, None, journal)
+    assert journal.take_back() == []
+    first, second = ({name: value for name, (_kind, value) in body[2]} for _member, body in manager.calls)
+    assert first == {"MemoryMax": 9 << 20, "MemoryMin": 4096, "AllowedCPUs": b"\x01"}
+    assert second == {"MemoryMax": 5 << 20, "MemoryMin": 0, "AllowedCPUs": b""}
+
+
+def test_devices_are_replaced_and_not_added(manager: Manager) -> None:
+    journal = Journal()
+    before = devices_v1.rules({})
+    after = devices_v1.rules({"devices": [{"allow": True, "type": "c", "major": 10, "minor": 229}]})
+    systemd.change(RECORD, [], [], (before, after), journal)
+    journal.take_back()
+    for (_member, body), there in zip(manager.calls, (True, False), strict=True):
+        (_policy, empty, full) = body[2]
+        assert empty == ("DeviceAllow", ("a(ss)", []))
+        assert (("/dev/char/10:229", "rwm") in full[1][1]) == there
 
 
 def test_a_bus_is_greeted_and_told_what_to_pass_on(manager: Manager, tmp_path: Path) -> None:

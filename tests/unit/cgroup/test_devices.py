@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocirun.errors import Failure
-from ocirun.linux.cgroup import devices_bpf, devices_v1
+from ocirun.linux.cgroup import changing_devices, devices_bpf, devices_v1
 from ocirun.linux.cgroup.devices_v1 import ANY, Rule
 
 ALL = {"allow": True, "access": "rwm"}
@@ -176,3 +176,99 @@ def test_what_v1_cannot_express_is_refused() -> None:
 def test_an_unknown_type_is_refused() -> None:
     with pytest.raises(Failure, match=r"^/linux/resources/devices/0/type: "):
         devices_v1.rules({"devices": [{"allow": True, "type": "p"}]})
+
+
+def apply_v1(state: tuple[bool, dict[Any, str]], file: str, value: str) -> tuple[bool, dict[Any, str]]:
+    """One write, as the kernel's v1 controller takes it (security/device_cgroup.c, devcgroup_update_access)."""
+    otherwise, exceptions = state[0], dict(state[1])
+    allow = file == "devices.allow"
+    if value == "a":
+        return allow, {}
+    kind, numbers, letters = value.split()
+    major, minor = (ANY if number == "*" else int(number) for number in numbers.split(":"))
+    entry = (kind, major, minor)
+    there = exceptions.get(entry, "")
+    if allow != otherwise:
+        exceptions[entry] = "".join(letter for letter in "rwm" if letter in there + letters)
+    else:
+        left = "".join(letter for letter in there if letter not in letters)
+        exceptions.pop(entry, None)
+        if left:
+            exceptions[entry] = left
+    return otherwise, exceptions
+
+
+def one_exception_v1(state: tuple[bool, dict[Any, str]], kind: str, major: int, minor: int, access: str) -> bool:
+    """The kernel wants one exception that allows the whole access, and none that denies a part of it."""
+    otherwise, exceptions = state
+    meant = [
+        letters
+        for entry, letters in exceptions.items()
+        if entry[0] == kind and entry[1] in (ANY, major) and entry[2] in (ANY, minor)
+    ]
+    if otherwise:
+        return not any(letter in letters for letters in meant for letter in access)
+    return any(all(letter in letters for letter in access) for letters in meant)
+
+
+def test_no_write_of_a_transition_denies_what_is_allowed_before_and_after() -> None:
+    random.seed(7)
+    tried = 0
+    for _ in range(400):
+        otherwise = random.random() < 0.5
+        before, after = (
+            (
+                otherwise,
+                {
+                    (kind, random.choice([1, 2, ANY]), random.choice([3, 4, ANY])): random.choice(
+                        ["r", "rw", "rwm", "m"]
+                    )
+                    for kind in random.choices("bc", k=random.randint(0, 5))
+                },
+            )
+            for _ in range(2)
+        )
+        accesses = [
+            (kind, major, minor, access)
+            for kind in "bc"
+            for major in (1, 2)
+            for minor in (3, 4)
+            for access in ("r", "w", "rw", "m")
+        ]
+        kept = [each for each in accesses if one_exception_v1(before, *each) and one_exception_v1(after, *each)]
+        state = before
+        for file, value in changing_devices.transition(before, after):
+            state = apply_v1(state, file, value)
+            tried += len(kept)
+            assert all(one_exception_v1(state, *each) for each in kept), (before, after, file, value)
+        assert state == after
+    assert tried > 1000
+
+
+def test_a_transition_to_the_same_writes_nothing() -> None:
+    state = devices_v1.fold(devices_v1.rules({"devices": [NONE]}))
+    assert changing_devices.transition(state, state) == []
+
+
+def test_only_differences_are_written() -> None:
+    before = {("c", 1, 3): "rwm", ("c", 1, 5): "rw", ("b", 8, ANY): "r"}
+    after = {("c", 1, 3): "rm", ("c", 10, 200): "rw", ("b", 8, ANY): "rw"}
+    assert changing_devices.transition((False, before), (False, after)) == [
+        ("devices.allow", "c 10:200 rw"),
+        ("devices.allow", "b 8:* w"),
+        ("devices.deny", "c 1:3 w"),
+        ("devices.deny", "c 1:5 rw"),
+    ]
+    assert changing_devices.transition((True, before), (True, after)) == [
+        ("devices.allow", "c 1:3 w"),
+        ("devices.allow", "c 1:5 rw"),
+        ("devices.deny", "c 10:200 rw"),
+        ("devices.deny", "b 8:* w"),
+    ]
+
+
+def test_the_kernel_s_list_is_read() -> None:
+    assert changing_devices.parse("") == (False, {})
+    assert changing_devices.parse("a *:* rwm\n") == (True, {})
+    listed = {("c", ANY, ANY): "m", ("b", 8, ANY): "rw", ("c", 1, 3): "rwm"}
+    assert changing_devices.parse("c *:* m\nb 8:* rw\nc 1:3 rwm\n") == (False, listed)

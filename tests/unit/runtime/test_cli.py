@@ -172,8 +172,8 @@ def test_the_manual_names_everything() -> None:
         assert page.startswith(f"ocirun {command.name}: {command.help}\n")
         assert f"usage: ocirun {command.name} [OPTION…] {command.usage}" in page
         for option in command.options:
-            assert f"--{option.name}{'' if option.kind == FLAG else ' VALUE'}" in page
-            assert option.help in page
+            shown = f"--{option.name}{'' if option.kind == FLAG else ' VALUE'} " in page
+            assert (shown, option.help in page) == (not option.hidden,) * 2
             assert not option.short or f"  -{option.short}, --{option.name}" in page
     for option in options.GLOBAL:
         assert f"--{option.name}" in overview

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ocirun.errors import Failure
     from ocirun.facts import Facts
+    from ocirun.journal import Journal
     from ocirun.linux.cgroup.hierarchy import Hierarchies
     from ocirun.linux.cgroup.oomwatch import Watch
     from ocirun.parent import Host
@@ -193,6 +194,19 @@ def watch_memory(record: Record) -> Watch | None:
     from ocirun.linux.cgroup import oomwatch
 
     return oomwatch.watch(record)
+
+
+def update(
+    record: Record | None, current: dict[str, Any], asked: dict[str, Any], facts: Facts, journal: Journal
+) -> dict[str, Any]:
+    """Change limits; returns what the container has then as linux.resources. `journal` gets the ways back.
+
+    record:  the container's, None for one without a cgroup, which is refused.
+    current: its linux.resources; asked: an accepted object of that kind, with what is to be changed.
+    """
+    from ocirun.linux.cgroup import updating
+
+    return updating.update(record, current, asked, facts, journal)
 
 
 def remove(record: Record) -> list[str]:

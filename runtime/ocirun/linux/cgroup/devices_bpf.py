@@ -52,7 +52,7 @@ _KINDS: Final = {"b": BPF_DEVCG_DEV_BLOCK, "c": BPF_DEVCG_DEV_CHAR}
 _ALL_BITS: Final = 7
 _SIZE: Final = 8
 _LICENSE: Final = b"Apache-2.0"  # no helper that wants the GPL is called
-_NAME: Final = b"ocirun_devices"
+NAME: Final = b"ocirun_devices"
 _U32: Final = 0xFFFFFFFF
 
 
@@ -114,7 +114,7 @@ def _rule(rule: Rule) -> bytes:
 
 def apply(content: bytes, directory: str) -> None:
     """Load the program and attach it to the cgroup2 at `directory`. Raises OSError."""
-    loaded = _load(content)
+    loaded = load(content)
     try:
         group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -127,14 +127,14 @@ def apply(content: bytes, directory: str) -> None:
         os.close(loaded)  # the cgroup keeps it
 
 
-def _load(content: bytes) -> int:
-    """BPF_PROG_LOAD; the descriptor of the program."""
+def load(content: bytes) -> int:
+    """BPF_PROG_LOAD; the descriptor of the program. Raises OSError."""
     head = BPF_PROG_TYPE_CGROUP_DEVICE.to_bytes(4, sys.byteorder) + (len(content) // _SIZE).to_bytes(4, sys.byteorder)
-    request = head + _address(content) + _address(_LICENSE) + bytes(24) + _NAME.ljust(16, b"\0")
+    request = head + address(content) + address(_LICENSE) + bytes(24) + NAME.ljust(16, b"\0")
     return raw.call("bpf", raw.BPF, BPF_PROG_LOAD, request, len(request), detail="BPF_PROG_LOAD")
 
 
-def _address(data: bytes) -> bytes:
+def address(data: bytes) -> bytes:
     """Where the content of a bytes object lies, as a u64; the caller keeps it alive.
 
     In CPython id() is an object's address, and the content comes last in a bytes object, before its closing NUL.

@@ -139,6 +139,11 @@ def text(entry: Entry) -> str:
 
 def writes(given: list[Rule]) -> list[tuple[str, str]]:
     """(file, value) in order: first the state of the rest, which clears the list, then the exceptions."""
-    allowed, exceptions = fold(given)
+    return written(fold(given))
+
+
+def written(state: tuple[bool, dict[Entry, str]]) -> list[tuple[str, str]]:
+    """The same for a folded state."""
+    allowed, exceptions = state
     first, second = ("devices.allow", "devices.deny") if allowed else ("devices.deny", "devices.allow")
     return [(first, "a"), *((second, f"{text(entry)} {access}") for entry, access in exceptions.items())]

@@ -54,19 +54,32 @@ def prepare(config: dict[str, Any], facts: Facts, ident: str, systemd: bool) -> 
 
 
 def _settings(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
+    settings = settings_of(resources, found)
+    check(found, settings)
+    return settings
+
+
+def settings_of(resources: dict[str, Any], found: Hierarchies) -> list[Setting]:
+    """The writes that these resources are, on these hierarchies."""
     from ocirun.linux.cgroup import limits
 
     if found.mode == "unified":
+        return limits.settings(resources, lambda _controller: True)
+    from ocirun.linux.cgroup import v1
+
+    return limits.settings(resources, lambda controller: v1.is_unified(found, controller))
+
+
+def check(found: Hierarchies, settings: list[Setting]) -> None:
+    """Refuse a setting whose controller is in none of these hierarchies."""
+    if found.mode == "unified":
         from ocirun.linux.cgroup import v2
 
-        settings = limits.settings(resources, lambda _controller: True)
         v2.check(found, settings)
     else:
         from ocirun.linux.cgroup import v1
 
-        settings = limits.settings(resources, lambda controller: v1.is_unified(found, controller))
         v1.check(found, settings)
-    return settings
 
 
 def _late(setting: Setting, _goal: str | Unit) -> bool:

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocirun.journal import Journal
     from ocirun.linux.cgroup.limits import Setting
 
     Record = dict[str, Any]
@@ -30,10 +31,11 @@ class _Group:
         return os.access(file, os.F_OK, dir_fd=self.fd)
 
 
-def write(settings: list[Setting], record: Record) -> None:
+def write(settings: list[Setting], record: Record, journal: Journal | None = None) -> None:
     """Write the limits in their order, with bounded ones again after the others as long as that helps.
 
-    The usage is looked at before anything is written. Raises Failure for the first setting that is not taken.
+    The usage is looked at before anything is written. Raises Failure for the first setting that is not taken. `journal`
+    gets the way back of each write.
     """
     groups: dict[str, _Group] = {}
     try:
@@ -42,7 +44,7 @@ def write(settings: list[Setting], record: Record) -> None:
             if each.usage:
                 _refuse_below_usage(group, each)
         while left:
-            left = _round(left, record)
+            left = _round(left, record, journal)
     finally:
         for group in groups.values():
             os.close(group.fd)
@@ -65,7 +67,7 @@ def _refuse_below_usage(group: _Group, setting: Setting) -> None:
         raise Failure(f"checkBeforeUpdate: {what}", where=setting.pointer)
 
 
-def _round(left: list[tuple[_Group, Setting]], record: Record) -> list[tuple[_Group, Setting]]:
+def _round(left: list[tuple[_Group, Setting]], record: Record, journal: Journal | None) -> list[tuple[_Group, Setting]]:
     """Write each once; returns the bounded ones that were refused, to be tried again now that others are written."""
     refused: list[tuple[_Group, Setting]] = []
     first: Failure | None = None
@@ -74,7 +76,7 @@ def _round(left: list[tuple[_Group, Setting]], record: Record) -> list[tuple[_Gr
         if not file:
             continue
         try:
-            _put(group, setting, file, value, record)
+            _put(group, setting, file, value, record, journal)
         except OSError as problem:
             failure = _refusal(problem, group, file, value, setting.pointer)
             if not setting.bounded or problem.errno != groupfs.EINVAL:
@@ -104,12 +106,23 @@ def _choose(group: _Group, setting: Setting) -> tuple[str, str]:
     return ("", "") if setting.optional else (setting.file, setting.value)
 
 
-def _put(group: _Group, setting: Setting, file: str, value: str, record: Record) -> None:
+def _put(group: _Group, setting: Setting, file: str, value: str, record: Record, journal: Journal | None) -> None:
     if setting.parents:
         for parent in record["made"]:
             if group.path.startswith(f"{parent}/"):
-                groupfs.write(f"{parent}/{file}", value.encode())
-    groupfs.write(file, value.encode(), group.fd)
+                _send(parent, file, value, None, journal)
+    _send(group.path, file, value, group.fd, journal)
     if setting.kept and int(groupfs.read(file, group.fd)) > int(value):
         what = f"this kernel takes {value} for {file} (in {group.path}) and does not apply it"
         raise Failure(f"{what}: Linux has no such limit since 5.16", where=setting.pointer)
+
+
+def _send(directory: str, file: str, value: str, group: int | None, journal: Journal | None) -> None:
+    if journal is not None:
+        from ocirun.linux.cgroup import restoring
+
+        restoring.write(directory, file, value, journal)
+    elif group is None:
+        groupfs.write(f"{directory}/{file}", value.encode())
+    else:
+        groupfs.write(file, value.encode(), group)

@@ -1,8 +1,8 @@
 """linux.resources as writes to cgroup files: pure, in the order in which they have to be made.
 
 A number of 0 is "not set", as in every engine's configuration, but for pids.limit, where the specification wants 0 to
-be a limit, and for cpu.idle, network priorities, RDMA and huge pages, where it says something. A value that cgroup v2
-has no file for is refused there, since the specification demands an error when it cannot be converted.
+be a limit, and for cpu.idle, cpu.burst, network priorities, RDMA and huge pages, where it says something. A value that
+cgroup v2 has no file for is refused there, since the specification demands an error when it cannot be converted.
 
 Each member has a module of its own, loaded when a configuration has the member. Device rules are not here.
 """

@@ -34,10 +34,10 @@ def v1(cpu: Cpu) -> list[Setting]:
             ("shares", "cpu.shares"),
             ("period", "cpu.cfs_period_us"),
             ("quota", "cpu.cfs_quota_us"),
-            ("burst", "cpu.cfs_burst_us"),
         )
         if cpu.get(name)
     ]
+    settings += _burst(cpu, "cpu.cfs_burst_us")
     settings += [
         Setting("cpu", file, cpu[name], f"cpu/{name}", bounded=True, parents=True)
         for name, file in _REALTIME
@@ -59,9 +59,13 @@ def v2(cpu: Cpu) -> list[Setting]:
         value = str(quota) if quota > 0 else "max"
         pointer = "cpu/quota" if quota else "cpu/period"
         settings.append(Setting("cpu", "cpu.max", f"{value} {period}" if period else value, pointer, bounded=True))
-    if cpu.get("burst"):
-        settings.append(Setting("cpu", "cpu.max.burst", cpu["burst"], "cpu/burst", bounded=True))
-    return settings + _idle(cpu)
+    return settings + _burst(cpu, "cpu.max.burst") + _idle(cpu)
+
+
+def _burst(cpu: Cpu, file: str) -> list[Setting]:
+    """A burst of 0 is what a cgroup has at first, and takes one away that it was given since."""
+    burst = cpu.get("burst")
+    return [] if burst is None else [Setting("cpu", file, burst, "cpu/burst", optional=not burst, bounded=True)]
 
 
 def _idle(cpu: Cpu) -> list[Setting]:

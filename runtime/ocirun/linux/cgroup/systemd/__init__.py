@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from ocirun.facts import Facts
+    from ocirun.journal import Journal
+    from ocirun.linux.cgroup.devices_v1 import Rule
     from ocirun.linux.cgroup.hierarchy import Hierarchies
     from ocirun.linux.cgroup.limits import Setting
     from ocirun.linux.cgroup.systemd.bus import Bus
@@ -75,15 +77,15 @@ def plan(config: dict[str, Any], ident: str, facts: Facts, settings: list[Settin
         ("BlockIOAccounting" if legacy else "IOAccounting", ("b", True)),
         *([] if asked else [(properties.TASKS_MAX, ("t", properties.INFINITY))]),  # else the manager's default counts
         *(each for each in limits if each[0] != properties.TASKS_MAX),
-        *(_devices(resources) if legacy else []),
+        *(_devices_of(devices_v1.rules(resources)) if legacy else []),
         *annotated.properties(config.get("annotations") or {}),
     ]
     return Unit(name, user, given)
 
 
-def _devices(resources: Resources) -> list[Property]:
-    names_by_number = properties.device_names(os.fsdecode(groupfs.read("/proc/devices")))
-    return properties.devices(devices_v1.rules(resources), names_by_number)
+def _devices_of(rules: list[Rule]) -> list[Property]:
+    named = properties.device_names(os.fsdecode(groupfs.read("/proc/devices")))
+    return properties.devices(rules, named)
 
 
 def begin(unit: Unit, found: Hierarchies, host: Host) -> tuple[str, int]:
@@ -217,6 +219,35 @@ def apply(record: Record, given: list[Property]) -> None:
             raise _refusal(doing, problem, POINTER) from None
         except OSError as problem:
             raise failure(f"{doing}: wait for systemd", problem, where=POINTER) from None
+
+
+def change(
+    record: Record,
+    before: list[Setting],
+    after: list[Setting],
+    devices: tuple[list[Rule], list[Rule]] | None,
+    journal: Journal,
+) -> None:
+    """For `update`: tell the manager what the files will say, and the journal the way back.
+
+    before: all that the container has; after: what will be written. devices: rules as they were and will be, when they
+    change on cgroup v1.
+    """
+    former = dict(properties.of(before))
+    given = properties.of(after)
+    back = [(each[0], former[each[0]]) if each[0] in former else properties.unset(each) for each in given]
+    if devices:
+        back += _replaced(devices[0])
+        given += _replaced(devices[1])
+    if given:
+        journal.add(f"set properties of the unit {record['unit']} back", apply, record, back)
+        apply(record, given)
+
+
+def _replaced(rules: list[Rule]) -> list[Property]:
+    """systemd adds to its list of devices, which an empty one clears first."""
+    policy, *allowed = _devices_of(rules)
+    return [policy, ("DeviceAllow", ("a(ss)", [])), *allowed]
 
 
 def stop(record: Record) -> str:

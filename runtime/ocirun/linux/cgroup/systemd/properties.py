@@ -63,6 +63,14 @@ def of(settings: list[Setting]) -> list[Property]:
     return found + _quota(files)
 
 
+def unset(given: Property) -> Property:
+    """The same property as it is when nobody sets it."""
+    name, (kind, _value) = given
+    if kind == "ay":
+        return name, (kind, b"")
+    return name, (kind, 0 if name in ("MemoryLow", "MemoryMin") else INFINITY)
+
+
 def _is_number(value: str) -> bool:
     return value == "max" or value.lstrip("-").isdigit()
 
