@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TOP = Path("/sys/fs/cgroup")
 MIB = 1 << 20
+COUNTING = {"cpu", "io", "memory", "pids", "hugetlb"}
+"""The controllers that every container gets where they are to be had, since engines ask them what it uses."""
 
 
 class Group:

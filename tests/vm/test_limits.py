@@ -10,7 +10,7 @@ import pytest
 from process.box import one_sentence
 from support.bundle import default_config, with_args, with_cgroup, with_shell, without_namespace
 from support.runtime import wait_for
-from vm.groups import MIB, TOP, Group, group_of, numbers, read
+from vm.groups import COUNTING, MIB, TOP, Group, group_of, numbers, read
 
 from ocirun.linux.cgroup.limits.blockio import io_weight
 from ocirun.linux.cgroup.limits.cpu import weight as cpu_weight
@@ -100,16 +100,16 @@ def test_cpuset_leaves_one_processor(box: Box) -> None:
     ]
 
 
-def test_only_the_needed_controllers_are_enabled_on_the_way_down(box: Box) -> None:
+def test_the_needed_controllers_and_those_that_count_are_enabled_on_the_way_down(box: Box) -> None:
     before = set(read(TOP, "cgroup.subtree_control").split())
     with Group(box.name("top")) as top:
         path = f"{top.name}/a/b/c"
-        box.start_sleeper(with_cgroup(default_config(), path, {"memory": {"limit": 64 * MIB}, "pids": {"limit": 9}}))
+        box.start_sleeper(with_cgroup(default_config(), path, {"memory": {"limit": 64 * MIB}, "cpu": {"cpus": "0"}}))
         assert group_of(box.runtime.state(box.ident)["pid"]) == TOP / path[1:]
         for parent in (top.path, top.path / "a", top.path / "a/b"):
-            assert set(read(parent, "cgroup.subtree_control").split()) == {"memory", "pids"}
+            assert set(read(parent, "cgroup.subtree_control").split()) == {*COUNTING, "cpuset"}
         assert read(top.path / "a/b/c", "cgroup.subtree_control") == ""
-        assert set(read(TOP, "cgroup.subtree_control").split()) == before | {"memory", "pids"}
+        assert set(read(TOP, "cgroup.subtree_control").split()) == before | {*COUNTING, "cpuset"}
         box.runtime.delete(box.ident, force=True).ok()
         assert [entry for entry in top.path.iterdir() if entry.is_dir()] == []
 

@@ -1,8 +1,8 @@
 """The cgroup v2 driver: one cgroup, in which the container's process is born (CLONE_INTO_CGROUP).
 
-Only the controllers that a limit needs are enabled on the way down, see the kernel's
-Documentation/admin-guide/cgroup-v2.rst ("Enabling and Disabling"): a controller reaches a cgroup when every ancestor
-has it in cgroup.subtree_control.
+A controller reaches a cgroup when every ancestor has it in cgroup.subtree_control, see the kernel's
+Documentation/admin-guide/cgroup-v2.rst ("Enabling and Disabling"). Those that a limit needs are enabled on the way
+down, and those that count, where that can be had: without them nobody could say what a container without limits uses.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from ocirun.linux.cgroup import groupfs, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
     from ocirun.linux.cgroup.limits import Setting
     from ocirun.parent import Host
 
     Record = dict[str, Any]
+
+
+COUNTING: Final = ("cpu", "io", "memory", "pids", "hugetlb")
+"""What engines show statistics of. The others are of use with a limit only."""
 
 
 def check(found: Hierarchies, settings: list[Setting]) -> None:
@@ -45,6 +49,7 @@ def create(found: Hierarchies, path: str, settings: list[Setting], host: Host, k
     place.make(host, "v2", [(hierarchy.mount, directory, [place.UNIFIED])], _furnish, keeper)
     refuse_threaded(directory)  # before controllers are enabled on the way down to it
     enable(hierarchy, directory, settings)
+    _count(hierarchy, directory)
 
 
 def _furnish(_mount: str, _path: str) -> None:
@@ -67,14 +72,38 @@ def enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> Non
     wanted = {setting.controller: setting for setting in settings if setting.controller and not setting.optional}
     if not wanted:
         return
-    parents = [hierarchy.mount]
-    for part in directory[len(hierarchy.mount) :].split("/")[1:-1]:
-        parents.append(f"{parents[-1]}/{part}")
-    for parent in parents:
+    for parent in _parents(hierarchy, directory):
         enabled = groupfs.read(f"{parent}/cgroup.subtree_control").decode().split()
         lacking = [name for name in wanted if name not in enabled]
         for name in lacking:
             _enable_one(parent, name, wanted[name])
+
+
+def _count(hierarchy: Hierarchy, directory: str) -> None:
+    """Enable what counts, as far down as that goes: what cannot be had is not needed for any limit."""
+    for parent in _parents(hierarchy, directory):
+        try:
+            enabled = groupfs.read(f"{parent}/cgroup.subtree_control").decode().split()
+            lacking = [name for name in COUNTING if name not in enabled]
+            there = groupfs.controllers(parent) if lacking else []
+            lacking = [name for name in lacking if name in there]
+            if lacking and not _is_inhabited(parent):
+                groupfs.write(f"{parent}/cgroup.subtree_control", "".join(f"+{name} " for name in lacking).encode())
+        except (Failure, OSError):
+            return
+
+
+def _parents(hierarchy: Hierarchy, directory: str) -> list[str]:
+    """The cgroups above it, the mount first."""
+    parents = [hierarchy.mount]
+    for part in directory[len(hierarchy.mount) :].split("/")[1:-1]:
+        parents.append(f"{parents[-1]}/{part}")
+    return parents
+
+
+def _is_inhabited(parent: str) -> bool:
+    """Whether it has processes of its own and is not the root, which alone may have children with controllers then."""
+    return os.access(f"{parent}/cgroup.type", os.F_OK) and bool(groupfs.processes(parent))
 
 
 def _enable_one(parent: str, name: str, setting: Setting) -> None:
@@ -82,7 +111,7 @@ def _enable_one(parent: str, name: str, setting: Setting) -> None:
     turn all of the parent's children into cgroups that take no process.
     """
     try:
-        if os.access(f"{parent}/cgroup.type", os.F_OK) and groupfs.processes(parent):
+        if _is_inhabited(parent):
             raise OSError(groupfs.EBUSY, "")
         groupfs.write(f"{parent}/cgroup.subtree_control", b"+" + name.encode())
     except OSError as problem:
