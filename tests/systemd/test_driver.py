@@ -130,8 +130,7 @@ def test_the_program_is_in_its_cgroup_from_the_beginning(box: Box) -> None:
     assert f"/{unit_of(box)}" in box.run(config).expect(1).err
     found = box.shell("cat /proc/self/cgroup /sys/fs/cgroup/cgroup.procs", config_of(box)).split()
     assert found[0] == "0::/"
-    assert found[1] == "1"
-    assert len(found) == 3  # sh, and cat
+    assert found[1:] == ["1"]
 
 
 def test_annotations_are_properties(box: Box) -> None:
@@ -206,7 +205,7 @@ def test_a_killed_runtime_leaves_what_delete_can_undo(box: Box, call: str, when:
     )
     assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
     box.runtime.delete(box.ident, force=True).ok()
-    wait_for(lambda: not is_loaded(unit_of(box)), what="the unit's end")
+    assert not is_loaded(unit_of(box))
     before.assert_unchanged()
 
 

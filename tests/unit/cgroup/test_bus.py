@@ -13,6 +13,7 @@ from jeepney.wrappers import DBusAddress
 from ocirun.errors import Failure
 from ocirun.journal import Journal
 from ocirun.linux.cgroup import devices_v1, limits, systemd
+from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
 from ocirun.linux.cgroup.systemd import bus
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def settings(resources: dict[str, Any]) -> list[limits.Setting]:
 
 
 UNIT = systemd.Unit("x.scope", False, [("Slice", ("s", "test.slice"))])
-RECORD = {"unit": "x.scope", "user": False}
+RECORD = {"unit": "x.scope", "user": False, "paths": {"unified": "/nowhere/x.scope"}}
 
 
 def start(unit: systemd.Unit = UNIT) -> None:
@@ -167,6 +168,20 @@ def test_stopping(manager: Manager) -> None:
     assert systemd.stop(RECORD) == ""
     manager.answers["StopUnit"] = [("error", "org.x.Denied", "Access denied")]
     assert systemd.stop(RECORD) == "stop the unit x.scope: systemd says: access denied"
+
+
+@pytest.mark.parametrize("inhabited", [True, False])
+def test_what_a_killed_runtime_has_begun_is_stopped_unless_it_is_somebody_else_s(
+    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inhabited: bool
+) -> None:
+    (tmp_path / "x.scope").mkdir()
+    (tmp_path / "x.scope" / "cgroup.procs").write_text("42\n" if inhabited else "")
+    found = Hierarchies([], Hierarchy((), str(tmp_path), "/"))
+    monkeypatch.setattr(systemd.hierarchy, "discover", lambda: found)
+    manager.answers["GetUnit"] = [("o", ("/unit",))]
+    manager.answers["Get"] = [("v", (("s", "/x.scope"),))]
+    assert systemd.stop({**RECORD, "paths": {}}) == ""
+    assert ("StopUnit" in [member for member, _body in manager.calls]) != inhabited
 
 
 def test_properties_are_set_for_the_unit_s_life(manager: Manager) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocirun.facts import Facts
     from ocirun.journal import Journal
     from ocirun.linux.cgroup.devices_v1 import Rule
-    from ocirun.linux.cgroup.hierarchy import Hierarchies
+    from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
     from ocirun.linux.cgroup.limits import Setting
     from ocirun.linux.cgroup.systemd.bus import Bus
     from ocirun.linux.cgroup.systemd.properties import Property
@@ -91,20 +91,18 @@ def _devices_of(rules: list[Rule]) -> list[Property]:
 def begin(unit: Unit, found: Hierarchies, host: Host) -> tuple[str, int]:
     """Start the unit. (its cgroup, absolute below each mount; the pid of the process that keeps it).
 
-    Recorded once it is ours, since another's unit may have the name. A runtime that is killed before takes the process
-    that keeps the unit with it, and systemd drops an empty scope.
+    The record names the unit before it is asked for, so that `stop` finds what a killed runtime has begun.
     """
     with _connect(unit.user) as link:
+        host.record["cgroup"] = {"driver": "", "paths": {}, "made": [], "unit": unit.name, "user": unit.user}
+        host.save()
         pid = keeper.begin()
         try:
             _start(link, unit, pid)
-            path = _where(unit, found, pid)
+            return _where(unit, found, pid), pid
         except BaseException:
             keeper.end(pid)
             raise
-    host.record["cgroup"] = {"driver": "", "paths": {}, "made": [], "unit": unit.name, "user": unit.user}
-    host.save()
-    return path, pid
 
 
 def _connect(user: bool) -> Bus:
@@ -161,15 +159,21 @@ def _refusal(doing: str, problem: Any, where: str) -> Failure:
 
 def _where(unit: Unit, found: Hierarchies, pid: int) -> str:
     """Where the manager has put the process: what the kernel says is the unit's cgroup."""
-    told = hierarchy.own_cgroups(groupfs.read(f"/proc/{pid}/cgroup"))
-    named = next((each for each in found.v1 if hierarchy.SYSTEMD in each.controllers), None)
-    managed = named or found.unified
-    if managed is None:
-        raise Failure("systemd's own cgroup hierarchy is not mounted", where=place.POINTER)
-    path = hierarchy.below(told.get(hierarchy.SYSTEMD if named else "", "/"), managed.root)
+    managed, name = _managed(found)
+    path = hierarchy.below(hierarchy.own_cgroups(groupfs.read(f"/proc/{pid}/cgroup")).get(name, "/"), managed.root)
     if path.rpartition("/")[2] != unit.name:
         raise Failure(f"systemd started {unit.name}, and its process stands in the cgroup {path}", where=place.POINTER)
     return path
+
+
+def _managed(found: Hierarchies) -> tuple[Hierarchy, str]:
+    """The hierarchy in which systemd has its units, and its name in /proc/PID/cgroup."""
+    named = next((each for each in found.v1 if hierarchy.SYSTEMD in each.controllers), None)
+    if named:
+        return named, hierarchy.SYSTEMD
+    if found.unified:
+        return found.unified, ""
+    raise Failure("systemd's own cgroup hierarchy is not mounted", where=place.POINTER)
 
 
 def ready(settings: list[Setting]) -> list[OutsideStep]:
@@ -251,13 +255,19 @@ def _replaced(rules: list[Rule]) -> list[Property]:
 
 
 def stop(record: Record) -> str:
-    """Stop the unit, when its processes have ended; empty, or the sentence of what went wrong. Idempotent."""
+    """Stop the unit, when its processes have ended; empty, or the sentence of what went wrong. Idempotent.
+
+    Of a `create` that was killed while it began, nobody knows whether the unit is its own: without a process it is
+    nobody else's.
+    """
     doing = f"stop the unit {record['unit']}"
     try:
         with _connect(record["user"]) as link:
             from ocirun.linux.cgroup.systemd.bus import Refused
 
             try:
+                if not record["paths"] and _is_inhabited(link, record["unit"]):
+                    return ""
                 result = link.job("StopUnit", "ss", (record["unit"], "replace"))
             except Refused as problem:
                 return "" if problem.name == _GONE else str(_refusal(doing, problem, ""))
@@ -266,3 +276,10 @@ def stop(record: Record) -> str:
             return "" if result == "done" else f"{doing}: systemd's job ended with the result {result}"
     except Failure as problem:
         return f"{doing}: {problem}"
+
+
+def _is_inhabited(link: Bus, name: str) -> bool:
+    (path,) = link.manager("GetUnit", "s", (name,))
+    managed, _name = _managed(hierarchy.discover())
+    group = hierarchy.below(link.property(path, "Scope", "ControlGroup"), managed.root)
+    return bool(groupfs.all_processes(f"{managed.mount}{group}"))
