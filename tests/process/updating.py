@@ -106,7 +106,11 @@ def refused(box: Box, result: Result, before: dict[str, str], kept_before: Resou
     enabled = {path: after.pop(path) for path in set(after) - set(before)}
     expected = {**before, **untouched(box, enabled)}
     found = {**after, **enabled}
-    differing = {path: (text, found[path]) for path, text in expected.items() if found[path] not in (text, wide(path))}
+    differing = {
+        path: (text, found.get(path))
+        for path, text in expected.items()
+        if found.get(path) != text and (text != "\n" or found.get(path) != wide(path))
+    }
     assert not differing, differing
     assert kept(box) == kept_before
     assert set(os.listdir(box.runtime.root / box.ident)) - {"start"} == {"config.json", "state.json"}
