@@ -10,7 +10,7 @@ import pytest
 
 from ocirun.errors import Failure
 from ocirun.journal import Journal
-from ocirun.linux.cgroup import restoring
+from ocirun.linux.cgroup import groupfs, restoring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,26 @@ def test_an_idle_cgroup_s_weight_is_not_written(tmp_path: Path) -> None:
     assert journal.take_back() == []
     assert (tmp_path / "cpu.weight").read_text() == "100\n"
     assert (tmp_path / "cpu.idle").read_text().startswith("1")
+
+
+def test_a_cpuset_that_cannot_be_emptied_gets_what_its_parent_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, journal = tmp_path / "box", Journal()
+    group.mkdir()
+    (group / "cpuset.cpus").write_text("\n")
+    (tmp_path / "cpuset.cpus.effective").write_text("0-3\n")
+    restoring.write(str(group), "cpuset.cpus", "0", journal)
+    write = groupfs.write
+
+    def refuse_empty(path: str, value: bytes) -> None:
+        if value == b"\n":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, value)
+
+    monkeypatch.setattr(groupfs, "write", refuse_empty)
+    assert journal.take_back() == []
+    assert (group / "cpuset.cpus").read_text() == "0-3\n"
 
 
 def test_a_refused_write_leaves_no_way_back(tmp_path: Path) -> None:

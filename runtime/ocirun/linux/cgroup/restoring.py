@@ -6,6 +6,8 @@ more than can be written, a line for each device, or nothing for what is not set
 
 from __future__ import annotations
 
+import os
+
 from ocirun.linux.cgroup import groupfs
 from ocirun.linux.cgroup.limits import EMPTY
 
@@ -35,6 +37,8 @@ _KEYED: Final = {
     "rdma.max": "hca_handle=max hca_object=max",
 }
 """A line for each device, and a write changes one: what is written for a device without a line, when there is such."""
+_SETS: Final = ("cpuset.cpus", "cpuset.mems")
+_ENOSPC: Final = 28
 _FIRST_WORD: Final = ("cpuset.cpus.partition",)
 _SECOND_WORD: Final = ("memory.oom_control",)
 _ENDLESS: Final = (".pressure", ".peak")
@@ -88,7 +92,23 @@ def _present(directory: str, file: str, value: str) -> list[tuple[str, str]]:
 def _tell(directory: str, before: list[tuple[str, str]], journal: Journal) -> None:
     for each, text in before:
         doing = f"write {text.strip() or 'an empty line'} back to {each} (in {directory})"
-        journal.add(doing, groupfs.write, f"{directory}/{each}", text.encode())
+        if text == EMPTY and each in _SETS:
+            journal.add(doing, empty_set, directory, each)
+        else:
+            journal.add(doing, groupfs.write, f"{directory}/{each}", text.encode())
+
+
+def empty_set(directory: str, file: str) -> None:
+    """A cpuset without a value of its own: the kernel takes it from none that holds processes (ENOSPC).
+
+    Then it gets what its parent has, which is what it would have without a value, until the parent changes.
+    """
+    try:
+        groupfs.write(f"{directory}/{file}", EMPTY.encode())
+    except OSError as problem:
+        if problem.errno != _ENOSPC:
+            raise
+        groupfs.write(f"{directory}/{file}", groupfs.read(f"{os.path.dirname(directory)}/{file}.effective"))
 
 
 def _look(directory: str, file: str, value: str) -> list[str]:
