@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -236,6 +237,42 @@ def test_systemd_stopping_the_unit_ends_the_container(box: Box) -> None:
     box.runtime.wait_status(box.ident, "stopped")
     wait_for(lambda: not is_loaded(unit_of(box)), what="the unit's end")
     box.runtime.delete(box.ident).ok()
+
+
+def test_update_changes_unit_and_files(box: Box) -> None:
+    box.start_sleeper(config_of(box, RESOURCES))
+    box.runtime.call("update", "--memory", str(80 * MIB), "--pids-limit", "33", "--cpu-quota", "12345", box.ident).ok()
+    shown = unit_properties(unit_of(box), "MemoryMax", "MemorySwapMax", "TasksMax", "CPUQuotaPerSecUSec")
+    expected = {"MemoryMax": str(80 * MIB), "MemorySwapMax": str(16 * MIB), "TasksMax": "33"}
+    assert shown == expected | {"CPUQuotaPerSecUSec": "130ms"}
+    group = group_of(unit_of(box))
+    assert (group / "cpu.max").read_text().strip() == "12345 100000"
+    assert (group / "memory.max").read_text().strip() == str(80 * MIB)
+    asked("systemctl", "daemon-reload")
+    assert (group / "pids.max").read_text().strip() == "33"
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"cpu": {"quota": 20000}, "unified": {"memory.low": "much"}}, "/unified/memory.low: "),
+        ({"pids": {"limit": 9}, "unified": {"memory.min": "4096", "memory.swap.high": "much"}}, "/unified/memory.swap"),
+        ({"memory": {"limit": 70 * MIB}, "cpu": {"cpus": "900"}}, "/cpu/cpus: "),
+    ],
+)
+def test_a_refused_update_leaves_unit_and_files_as_they_were(box: Box, resources: dict[str, Any], words: str) -> None:
+    """Also the exact quota, which the unit's property rounds, and what was never set."""
+    before_update = {**RESOURCES, "cpu": {**RESOURCES["cpu"], "quota": 12345}}
+    box.start_sleeper(config_of(box, before_update))
+    unit, group = unit_of(box), group_of(unit_of(box))
+    names = ("MemoryMax", "MemoryLow", "MemoryMin", "MemorySwapMax", "CPUWeight", "CPUQuotaPerSecUSec", "AllowedCPUs",
+             "TasksMax", "IOWeight")  # fmt: skip
+    files = ("memory.max", "memory.low", "memory.min", "memory.swap.max", "memory.swap.high", "cpu.weight", "cpu.max",
+             "cpuset.cpus", "pids.max", "io.weight")  # fmt: skip
+    before = unit_properties(unit, *names), [(group / file).read_text() for file in files]
+    result = box.runtime.call("update", "--resources", "-", box.ident, stdin=json.dumps(resources).encode())
+    assert words in one_sentence(result.expect(1))
+    assert (unit_properties(unit, *names), [(group / file).read_text() for file in files]) == before
 
 
 def test_device_rules_hold_in_a_unit(box: Box) -> None:

@@ -12,7 +12,7 @@ from jeepney.wrappers import DBusAddress
 
 from ocirun.errors import Failure
 from ocirun.journal import Journal
-from ocirun.linux.cgroup import devices_v1, limits, systemd
+from ocirun.linux.cgroup import devices_v1, hierarchy, limits, systemd
 from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
 from ocirun.linux.cgroup.systemd import bus
 
@@ -177,7 +177,7 @@ def test_what_a_killed_runtime_has_begun_is_stopped_unless_it_is_somebody_else_s
     (tmp_path / "x.scope").mkdir()
     (tmp_path / "x.scope" / "cgroup.procs").write_text("42\n" if inhabited else "")
     found = Hierarchies([], Hierarchy((), str(tmp_path), "/"))
-    monkeypatch.setattr(systemd.hierarchy, "discover", lambda: found)
+    monkeypatch.setattr(hierarchy, "discover", lambda: found)
     manager.answers["GetUnit"] = [("o", ("/unit",))]
     manager.answers["Get"] = [("v", (("s", "/x.scope"),))]
     assert systemd.stop({**RECORD, "paths": {}}) == ""
