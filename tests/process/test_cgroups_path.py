@@ -146,15 +146,3 @@ def test_a_frozen_cgroup_is_refused(box: Box) -> None:
         sentence = one_sentence(box.create(looking(f"/{box.ident}")).expect(1))
         assert f"/linux/cgroupsPath: the cgroup {group} is frozen" in sentence
         (group / "freezer.state").write_text("THAWED")
-
-
-def test_a_program_for_a_paused_container_is_refused(box: Box) -> None:
-    """It could not run before the container does."""
-    box.start_sleeper()
-    box.runtime.call("pause", box.ident).ok()
-    try:
-        result = box.exec("true").expect(255)
-        assert "paused" in one_sentence(result)
-    finally:
-        box.runtime.call("resume", box.ident).ok()
-    box.exec("true").ok()

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from process.box import status_lines
 from process.limits import TOP, controller, limited, needs_file, refusal, seen
 from support import facility
 from support.bundle import with_shell
@@ -57,22 +56,6 @@ LIMITS: list[tuple[dict[str, Any], dict[str, str]]] = [
 def test_a_limit_is_in_the_container_s_cgroup(box: Box, cpu: dict[str, Any], files: dict[str, str]) -> None:
     need(*(lambda file=file: needs_file(file) for file in files))
     assert seen(box, {"cpu": cpu}, *files) == files
-
-
-def test_the_quota_slows_down(box: Box) -> None:
-    """The program counts how often it had to wait for the next period."""
-    script = """
-        while :; do
-            while read name number; do [ "$name" = nr_throttled ] && [ "$number" -gt 0 ] && exit; done \
-                < /sys/fs/cgroup/cpu/cpu.stat
-        done"""
-    box.shell(script, limited(box, {"cpu": {"quota": 5000, "period": 100_000}}))
-
-
-@requires(two_cpus)
-def test_the_program_runs_on_the_given_processors_and_memory_nodes(box: Box) -> None:
-    found = status_lines(box.shell("cat /proc/self/status", limited(box, {"cpu": {"cpus": "1", "mems": "0"}})))
-    assert (found["Cpus_allowed_list"], found["Mems_allowed_list"]) == ("1", "0")
 
 
 @requires(two_cpus)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from process.limits import MIB, TOP, controller, limited, needs_file, refusal, seen, unified_controllers
 from support import facility
-from support.bundle import DEFAULT_CAPABILITIES, with_capabilities, with_shell
+from support.bundle import with_shell
+from support.disk import Disk, loop_disk
 from support.facility import need, requires
 from support.runtime import wait_for
 
@@ -56,63 +56,21 @@ def test_pids_limit_is_in_the_container_s_cgroup(box: Box, limit: int, value: st
     assert box.shell(script, limited(box, {"pids": {"limit": limit}})).strip() == value
 
 
-@requires(pids)
-@pytest.mark.parametrize(("limit", "forks"), [(0, 0), (1, 0), (3, 2), (-1, 4)])
-def test_pids_limit_stops_forks(box: Box, limit: int, forks: int) -> None:
-    """A limit of 0 is one: the program runs, since it was there before, and cannot fork."""
-    script = "".join(f"sleep 1000 & echo {number}; " for number in range(4)) + "kill $(jobs -p)"
-    result = box.run(with_shell(limited(box, {"pids": {"limit": limit}}), script))
-    assert len(result.out.split()) == forks, result.details()
-    assert ("can't fork" in result.err) == (forks < 4)
-
-
 @pytest.fixture
-def disk(box: Box) -> Iterator[str]:
-    """A block device of a test's own, ``major:minor``: a loop device on a file of 1 MiB."""
-    file = box.directory / "disk"
-    file.write_bytes(bytes(MIB))
-    tool = facility.find_program("losetup")
-    done = subprocess.run([tool or "losetup", "--show", "-f", file], check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"not this lane: {done.stderr.strip()}")
-    name = done.stdout.strip()
-    try:
-        yield Path("/sys/class/block", Path(name).name, "dev").read_text().strip()
-    finally:
+def disk(box: Box) -> Iterator[Disk]:
+    """Free when the containers are gone."""
+    with loop_disk(box.directory / "disk") as found:
+        yield found
         box.runtime.remove_all()
-        subprocess.run([tool or "losetup", "-d", name], check=True)
-
-
-def numbers(disk: str) -> dict[str, int]:
-    major, minor = disk.split(":")
-    return {"major": int(major), "minor": int(minor)}
 
 
 @requires(blkio)
-def test_throttles_are_in_the_container_s_cgroup(box: Box, disk: str) -> None:
-    files = {f"blkio/blkio.throttle.{word}_device": f"{disk} {at}024" for at, word in enumerate(THROTTLES.values(), 1)}
-    entries = {name: [{**numbers(disk), "rate": int(f"{at}024")}] for at, name in enumerate(THROTTLES, 1)}
+def test_throttles_are_in_the_container_s_cgroup(box: Box, disk: Disk) -> None:
+    files = {
+        f"blkio/blkio.throttle.{word}_device": f"{disk.number} {at}024" for at, word in enumerate(THROTTLES.values(), 1)
+    }
+    entries = {name: [{**disk.entry, "rate": int(f"{at}024")}] for at, name in enumerate(THROTTLES, 1)}
     assert seen(box, {"blockIO": entries}, *files) == files
-
-
-@requires(blkio)
-@pytest.mark.parametrize(
-    ("member", "rate", "command"),
-    [
-        ("throttleReadBpsDevice", 65536, "dd if=/tmp/disk of=/dev/null bs=32k count=2 iflag=direct"),
-        ("throttleWriteBpsDevice", 65536, "dd if=/dev/zero of=/tmp/disk bs=32k count=2 oflag=direct"),
-        ("throttleReadIOPSDevice", 10, "dd if=/tmp/disk of=/dev/null bs=4k count=10 iflag=direct"),
-        ("throttleWriteIOPSDevice", 10, "dd if=/dev/zero of=/tmp/disk bs=4k count=10 oflag=direct"),
-    ],
-)
-def test_a_throttle_slows_the_device_down(box: Box, disk: str, member: str, rate: int, command: str) -> None:
-    """A second's worth of reading or writing takes most of a second."""
-    rule = {"allow": True, "type": "b", **numbers(disk), "access": "rw"}
-    resources = {"blockIO": {member: [{**numbers(disk), "rate": rate}]}, "devices": [rule]}
-    config = with_capabilities(limited(box, resources), (*DEFAULT_CAPABILITIES, "CAP_MKNOD"))
-    began = time.monotonic()
-    box.shell(f"mknod /tmp/disk b {disk.replace(':', ' ')}; {command} 2>&1", config)
-    assert time.monotonic() - began > 0.5
 
 
 @requires(blkio)
@@ -126,22 +84,22 @@ def test_a_weight_is_in_the_container_s_cgroup(box: Box) -> None:
 
 
 @requires(blkio)
-def test_a_device_s_weight_is_in_the_container_s_cgroup(box: Box, disk: str) -> None:
+def test_a_device_s_weight_is_in_the_container_s_cgroup(box: Box, disk: Disk) -> None:
     """BFQ weighs only the devices that it schedules."""
-    queue = Path("/sys/dev/block", disk, "queue/scheduler")
+    queue = disk.scheduler
     if "bfq" not in queue.read_text():
         pytest.skip("not this lane: this kernel has no BFQ")
     queue.write_text("bfq")
     file = "blkio/blkio.bfq.weight_device"
-    found = seen(box, {"blockIO": {"weightDevice": [{**numbers(disk), "weight": 321}]}}, file)
-    assert f"{disk} 321" in found[file]
+    found = seen(box, {"blockIO": {"weightDevice": [{**disk.entry, "weight": 321}]}}, file)
+    assert f"{disk.number} 321" in found[file]
 
 
 @requires(blkio)
-def test_a_device_without_weights_refuses_one(box: Box, disk: str) -> None:
-    queue = Path("/sys/dev/block", disk, "queue/scheduler")
+def test_a_device_without_weights_refuses_one(box: Box, disk: Disk) -> None:
+    queue = disk.scheduler
     queue.write_text("none")
-    sentence = refusal(box, {"blockIO": {"weightDevice": [{**numbers(disk), "weight": 321}]}})
+    sentence = refusal(box, {"blockIO": {"weightDevice": [{**disk.entry, "weight": 321}]}})
     assert "/linux/resources/blockIO/weightDevice/0/weight: write " in sentence
 
 

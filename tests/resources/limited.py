@@ -30,6 +30,7 @@ Resources = dict[str, Any]
 def chosen_driver(program: Path) -> str:
     """What OCIRUN_DRIVER says; else systemd on the lane of that name, as soon as `features` claims that driver."""
     if named := os.environ.get("OCIRUN_DRIVER"):
+        assert named in (CGROUPFS, SYSTEMD), f"OCIRUN_DRIVER={named}"
         return named
     if os.environ.get("OCIRUN_LANE") != SYSTEMD:
         return CGROUPFS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from process.box import one_sentence
 from resources.limited import has_ended, own_places, rows
-from support.bundle import default_config, with_cgroup, with_shell
+from support.bundle import default_config, with_cgroup, with_shell, without_namespace
 from support.runtime import process_alive, wait_for
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ def test_exec_can_be_below(box: LimitedBox) -> None:
     assert {name: found[name] for name in box.groups()} == {name: f"{above[name]}/sub" for name in box.groups()}
 
 
-@pytest.mark.parametrize("sub", ["../x", "sub/../../x", "absent"])
+@pytest.mark.parametrize("sub", ["..", "sub/../..", "absent"])
 def test_exec_is_nowhere_else(box: LimitedBox, sub: str) -> None:
+    """Not above, where there are cgroups too."""
     box.start_sleeper(box.limited())
+    box.make_below("sub")
     before = box.pids()
     assert "--cgroup: " in box.runtime.exec(box.ident, "true", options=("--cgroup", sub)).expect(255).last_error
     assert box.pids() == before
@@ -117,18 +119,31 @@ def test_exec_into_a_paused_container_waits_for_its_end_when_that_is_wanted(box:
     assert (waiting.returncode, out) == (0, "went on\n")
 
 
-@pytest.mark.parametrize("force", [True, False])
-def test_a_paused_container_can_be_ended(box: LimitedBox, force: bool) -> None:
+@pytest.mark.parametrize("words", [("kill",), ("kill", "--all"), ("delete", "--force")], ids=" ".join)
+def test_a_paused_container_can_be_ended(box: LimitedBox, words: tuple[str, ...]) -> None:
     counting(box)
     found = box.pids()
     box.runtime.call("pause", box.ident).ok()
     directories = box.directories()
-    if not force:
-        box.runtime.call("kill", "--all", box.ident, "KILL").ok()
+    if words[0] == "kill":
+        box.runtime.call(*words, box.ident, "KILL").ok()
         wait_for(lambda: has_ended(found), what="the end of frozen processes")
-    box.runtime.delete(box.ident, force=force).ok()
+        words = ("delete",)
+    box.runtime.call(*words, box.ident).ok()
     assert has_ended(found)
     assert not any(each.exists() for each in directories)
+
+
+def test_without_a_pid_namespace_nothing_survives_the_container(box: LimitedBox) -> None:
+    """The program ends, and a process that it has left does not."""
+    script = "sleep 1000 & echo $! > /shared/new; mv /shared/new /shared/pid"
+    config = without_namespace(with_shell(box.with_shared(box.limited()), script), "pid")
+    box.run(config, "--detach").ok()
+    box.runtime.wait_status(box.ident, "stopped")
+    pid = int((box.shared / "pid").read_text())
+    assert process_alive(pid)
+    box.runtime.delete(box.ident, force=True).ok()
+    assert not process_alive(pid)
 
 
 def test_delete_takes_the_cgroups_below_with_it(box: LimitedBox) -> None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `./dev test-vm` runs inside an emulated machine, from the checkout, whose files are read-only there.
-# build/vm/ is the one folder shared for writing: `lane`, `driver`, `arguments` (quoted for sh), `contents` and SELinux's `policy` come
-# in, `code` goes out.
+# build/vm/ is the one folder shared for writing: `lane`, `driver`, `arguments` (quoted for sh), `contents` and SELinux's
+# `policy` come in, `code` goes out.
 set -eu
 checkout=$(realpath -s "$(dirname "$0")/../..")
 unset XDG_RUNTIME_DIR

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from process.box import one_sentence
-from support.bundle import DEFAULT_CAPABILITIES, default_config, with_bind, with_capabilities, with_cgroup
+from support.bundle import default_config, with_bind, with_cgroup
+from support.disk import Disk, loop_disk
 from vm.groups import COUNTING, MIB, TOP, read
 
 from ocirun.linux.cgroup.limits.blockio import io_weight
@@ -41,26 +41,11 @@ def refusal(box: Box, resources: dict[str, Any]) -> str:
     return one_sentence(box.create(limited(box, resources)).expect(1))
 
 
-class Disk:
-    """A loop device on a file in memory."""
-
-    def __init__(self, file: Path) -> None:
-        file.write_bytes(bytes(MIB))
-        done = subprocess.run(["losetup", "--show", "-f", file], check=True, capture_output=True, text=True)
-        self.path = done.stdout.strip()
-        folder = Path("/sys/class/block", Path(self.path).name)
-        self.number = (folder / "dev").read_text().strip()
-        self.scheduler = folder / "queue/scheduler"
-        major, minor = self.number.split(":")
-        self.entry = {"major": int(major), "minor": int(minor)}
-
-
 @pytest.fixture
 def disk(box: Box) -> Iterator[Disk]:
-    found = Disk(box.directory / "disk")
-    yield found
-    box.runtime.remove_all()
-    subprocess.run(["losetup", "-d", found.path], check=True)
+    with loop_disk(box.directory / "disk") as found:
+        yield found
+        box.runtime.remove_all()
 
 
 def test_throttles_are_one_line_of_io_max(box: Box, disk: Disk) -> None:
@@ -81,22 +66,6 @@ def test_lines_of_unified_are_written_one_by_one(box: Box, disk: Disk) -> None:
     value = f"{disk.number} rbps=4096\n{disk.number} wiops=7"
     line = f"{disk.number} rbps=4096 wbps=max riops=max wiops=7"
     assert shown(box, {"unified": {"io.max": value}}, "io.max") == [line]
-
-
-@pytest.mark.parametrize(
-    ("member", "rate", "direction"),
-    [
-        ("throttleReadBpsDevice", 65536, "if=/tmp/disk of=/dev/null bs=32k count=2 iflag=direct"),
-        ("throttleWriteIOPSDevice", 10, "if=/dev/zero of=/tmp/disk bs=4k count=10 oflag=direct"),
-    ],
-)
-def test_a_throttle_slows_the_device_down(box: Box, disk: Disk, member: str, rate: int, direction: str) -> None:
-    rule = {"allow": True, "type": "b", **disk.entry, "access": "rw"}
-    config = limited(box, {"blockIO": {member: [{**disk.entry, "rate": rate}]}, "devices": [rule]})
-    node = f"mknod /tmp/disk b {disk.number.replace(':', ' ')}"
-    began = time.monotonic()
-    box.shell(f"{node}; dd {direction} 2>&1", with_capabilities(config, (*DEFAULT_CAPABILITIES, "CAP_MKNOD")))
-    assert time.monotonic() - began > 0.5
 
 
 def test_weights_of_the_cost_model(box: Box, disk: Disk) -> None:

@@ -11,12 +11,12 @@ from ocirun import cli, log, state
 from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw
-from ocirun.kernel.signals import SIGTERM
+from ocirun.kernel.signals import SIGKILL, SIGTERM
 from ocirun_spec.names import signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
     from ocirun.cli import Arguments
     from ocirun.state import Entry
@@ -46,7 +46,18 @@ def run(arguments: Arguments, general: Arguments) -> int:
     if status in (state.STOPPED, state.CREATING):
         raise Failure(f"container not running: it is {status}")
     _send(entry, number)
+    if number == SIGKILL:
+        _let_die(entry.record.get("cgroup"))
     return 0
+
+
+def _let_die(record: dict[str, Any] | None) -> None:
+    """A frozen process of cgroup v1 dies only when it is thawed; on cgroup2 it needs no help."""
+    if record and "freezer" in record["paths"]:
+        from ocirun.linux import cgroup
+
+        if cgroup.is_frozen(record):
+            cgroup.thaw(record)
 
 
 def _stop_signal(entry: Entry) -> int:
