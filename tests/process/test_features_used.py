@@ -228,8 +228,18 @@ def pidfd_receiver(box: Box) -> None:
     assert "/no/such/receiver: send the pidfd" in one_sentence(box.run(config).expect(1))
 
 
+def unit_property(box: Box) -> None:
+    """What cannot be a value is said before any systemd is looked for."""
+    config = default_config()
+    name = "org.systemd.property.TimeoutStopSec"
+    config["annotations"] = {name: "nonsense"}
+    result = box.runtime.call("--systemd-cgroup", "run", "-b", str(box.write(config)), box.ident).expect(1)
+    assert f"/annotations/{name}: 'nonsense' is no value" in one_sentence(result)
+
+
 ANNOTATIONS: dict[str, Callable[[Box], None]] = {
     "org.opencontainers.image.stopSignal": stop_signal,
+    "org.systemd.property.": unit_property,
     "run.oci.hooks.stderr": lambda box: hook_output(box, "stderr"),
     "run.oci.hooks.stdout": lambda box: hook_output(box, "stdout"),
     "run.oci.keep_original_groups": kept_groups,
