@@ -11,7 +11,7 @@ USER_UNITS="app.slice basic.target default.target exit.target paths.target sessi
     systemd-exit.service timers.target"
 USER_ID=5000 # tests/support/systemd.py knows it too
 
-# only FOLDER UNIT...: nothing but these is left in a folder of /usr/lib/systemd; reads no further files.
+# only FOLDER [FILE...]: of what is in this folder of /usr/lib/systemd, nothing but these files is left.
 only() {
     local folder=/usr/lib/systemd/$1 kept=/run/boot/$1
     shift
