@@ -104,7 +104,7 @@ def settings(resources: dict[str, Any]) -> list[limits.Setting]:
     return limits.settings(resources, lambda _controller: True)
 
 
-UNIT = systemd.Unit("x.scope", False, [("Slice", ("s", "test.slice"))])
+UNIT = systemd.Unit("x.scope", False, [("Slice", ("s", "test.slice"))], [("MemoryMax", ("t", 9))])
 RECORD = {"unit": "x.scope", "user": False, "paths": {"unified": "/nowhere/x.scope"}}
 
 
@@ -117,7 +117,7 @@ def test_a_unit_is_started_with_its_process(manager: Manager) -> None:
     start()
     ((member, body),) = manager.calls
     assert (member, body[:2]) == ("StartTransientUnit", ("x.scope", "replace"))
-    assert body[2] == [("Slice", ("s", "test.slice")), ("PIDs", ("au", [42]))]
+    assert body[2] == [("Slice", ("s", "test.slice")), ("PIDs", ("au", [42])), ("MemoryMax", ("t", 9))]
 
 
 def test_a_job_that_fails_is_said(manager: Manager) -> None:
@@ -131,6 +131,19 @@ def test_systemd_s_words_are_said(manager: Manager) -> None:
     with pytest.raises(Failure, match=r"systemd says: unit name x\.scope is not valid$") as caught:
         start()
     assert caught.value.where == "/linux/cgroupsPath"
+
+
+def test_limits_that_systemd_does_not_take_are_left_to_the_kernel(
+    manager: Manager, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusal = ("error", "org.x.Bad", "Cannot set property MemoryMax, or unknown property.")
+    manager.answers["StartTransientUnit"] = [refusal, JOB]
+    start()
+    assert [dict(body[2]).get("MemoryMax") for _member, body in manager.calls] == [("t", 9), None]
+    assert "does not take them: Cannot set property MemoryMax" in capfd.readouterr().err
+    manager.answers["SetUnitProperties"] = [refusal]
+    systemd.apply(RECORD, [("TasksMax", ("t", 0))])
+    assert "the unit x.scope are in its cgroup's files alone" in capfd.readouterr().err
 
 
 def test_a_silent_systemd_is_not_waited_for_without_end(manager: Manager) -> None:

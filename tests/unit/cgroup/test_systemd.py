@@ -94,6 +94,7 @@ MEMORY = {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 32 * MIB}
         ({"cpu": {"idle": 1}}, True, {"CPUWeight": 0}),
         ({"cpu": {"cpus": "0-1,8", "mems": "0"}}, True, {"AllowedCPUs": b"\x03\x01", "AllowedMemoryNodes": b"\x01"}),
         ({"cpu": {"cpus": "0-4000000000"}}, True, {}),
+        ({"cpu": {"cpus": "first", "mems": "0-"}}, True, {}),
         ({"pids": {"limit": 20}}, True, {"TasksMax": 20}),
         ({"pids": {"limit": -1}}, False, {"TasksMax": properties.INFINITY}),
         ({"blockIO": {"weight": 100}}, True, {"IOWeight": 910}),

@@ -82,17 +82,16 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
         v1.check(found, settings)
 
 
-def _late(setting: Setting, _goal: str | Unit) -> bool:
+def _late(setting: Setting, goal: str | Unit) -> bool:
     """On cgroup2 the processes that the clone makes count already: pids.max would keep them from being born."""
-    return setting.unified and setting.controller == "pids"
+    return setting.unified and setting.controller == "pids" and isinstance(goal, str)
 
 
 def _last(setting: Setting, goal: str | Unit) -> bool:
-    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever; on cgroup v1 the
-    process that keeps a unit counts for pids.max until then.
+    """Without the OOM killer a set-up that needs more memory than there is would stand still for ever; and the process
+    that keeps a unit counts for pids.max.
     """
-    kept = not isinstance(goal, str) and not setting.unified and setting.controller == "pids"
-    return setting.file == "memory.oom_control" or kept
+    return setting.file == "memory.oom_control" or (setting.controller == "pids" and not isinstance(goal, str))
 
 
 def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:
@@ -125,9 +124,10 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
     steps = []
     if prepared is not None:
-        if facts.cgroups.mode == "unified":
-            steps += _end_of_keeper(prepared)  # the container's process is in the unit's cgroup
-        steps.append(OutsideStep(close_doors, place.POINTER, "close the cgroup's files", prepared[0].args[3]))
+        doors = prepared[0].args[3]
+        if not isinstance(prepared[0].args[1], str):
+            steps.append(OutsideStep(attach, place.POINTER, "enter the unit", doors))
+        steps.append(OutsideStep(close_doors, place.POINTER, "close the cgroup's files", doors))
     else:
         steps.append(OutsideStep(move_in, place.POINTER, "enter the cgroup"))
     found = facts.cgroups
@@ -145,8 +145,10 @@ def adopt(config: dict[str, Any], facts: Facts, prepared: list[OutsideStep] | No
 
 def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
     """The parent's steps when the container is set up and waits for its program."""
-    found, goal, settings = prepared[0].args[:3]
-    steps = [] if found.mode == "unified" else _end_of_keeper(prepared)  # now that it has entered the cgroups itself
+    goal, settings, doors = prepared[0].args[1:4]
+    steps = []
+    if not isinstance(goal, str):  # until now, so that systemd does not drop the unit before we know why init has died
+        steps.append(OutsideStep(end_keeper, prepared[0].pointer, "end the process that kept the unit", doors))
     if last := [each for each in settings if _last(each, goal)]:
         steps.append(OutsideStep(limit, last[0].pointer, "set the last limits", last))
     if not isinstance(goal, str):
@@ -154,18 +156,6 @@ def ready(prepared: list[OutsideStep]) -> list[OutsideStep]:
 
         steps += systemd.ready(settings)
     return steps
-
-
-def _end_of_keeper(prepared: list[OutsideStep]) -> list[OutsideStep]:
-    """A step for what keeps a unit alive, when there is one."""
-    goal, doors = prepared[0].args[1], prepared[0].args[3]
-    if isinstance(goal, str):
-        return []
-    pointer = prepared[0].pointer
-    return [
-        OutsideStep(attach, pointer, "enter the unit", doors),
-        OutsideStep(end_keeper, pointer, "end the process that kept the unit", doors),
-    ]
 
 
 def create(step: OutsideStep, host: Host) -> None:

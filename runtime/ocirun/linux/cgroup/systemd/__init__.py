@@ -13,6 +13,7 @@ import os
 import select
 import time
 
+from ocirun import log
 from ocirun.errors import Failure, failure
 from ocirun.linux.cgroup import devices_v1, groupfs, hierarchy, place
 from ocirun.linux.cgroup.limits import POINTER
@@ -44,14 +45,15 @@ _STEP_SECONDS: Final = 0.005
 
 
 class Unit:
-    """A container's scope: what it is called, the slice it is in, whose manager makes it, and its properties."""
+    """A container's scope: what it is called, whose manager makes it, its properties, and those that are its limits."""
 
-    __slots__ = ("name", "properties", "user")
+    __slots__ = ("limits", "name", "properties", "user")
 
-    def __init__(self, name: str, user: bool, given: list[Property]) -> None:
+    def __init__(self, name: str, user: bool, given: list[Property], limits: list[Property]) -> None:
         self.name = name
         self.user = user
         self.properties = given
+        self.limits = limits
 
 
 def plan(config: dict[str, Any], ident: str, facts: Facts, settings: list[Setting]) -> Unit:
@@ -76,11 +78,10 @@ def plan(config: dict[str, Any], ident: str, facts: Facts, settings: list[Settin
         ("TasksAccounting", ("b", True)),
         ("BlockIOAccounting" if legacy else "IOAccounting", ("b", True)),
         *([] if asked else [(properties.TASKS_MAX, ("t", properties.INFINITY))]),  # else the manager's default counts
-        *(each for each in limits if each[0] != properties.TASKS_MAX),
         *(_devices_of(devices_v1.rules(resources)) if legacy else []),
         *annotated.properties(config.get("annotations") or {}),
     ]
-    return Unit(name, user, given)
+    return Unit(name, user, given, [each for each in limits if each[0] != properties.TASKS_MAX])
 
 
 def _devices_of(rules: list[Rule]) -> list[Property]:
@@ -115,23 +116,36 @@ def _connect(user: bool) -> Bus:
 
 
 def _start(link: Bus, unit: Unit, pid: int) -> None:
+    """Limits that systemd does not take are the kernel's to judge: with their place in the configuration."""
     from ocirun.linux.cgroup.systemd.bus import Refused
 
     doing = f"start the unit {unit.name}"
     given = [*unit.properties, ("PIDs", ("au", [pid]))]
+    limits = unit.limits
+    untaken = ""
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
-            result = link.job("StartTransientUnit", "ssa(sv)a(sa(sv))", (unit.name, "replace", given, []))
+            result = link.job("StartTransientUnit", "ssa(sv)a(sa(sv))", (unit.name, "replace", [*given, *limits], []))
         except Refused as problem:
-            if problem.name == _EXISTS and time.monotonic() < deadline and _forget(link, unit.name):
+            if problem.name == _EXISTS:
+                if time.monotonic() < deadline and _forget(link, unit.name):
+                    continue
+            elif limits:
+                limits, untaken = [], problem.text
                 continue
             raise _refusal(doing, problem, place.POINTER) from None
         except OSError as problem:
             raise failure(f"{doing}: wait for systemd", problem, where=place.POINTER) from None
-        if result == "done":
-            return
-        raise Failure(f"{doing}: systemd's job ended with the result {result}", where=place.POINTER)
+        if result != "done":
+            raise Failure(f"{doing}: systemd's job ended with the result {result}", where=place.POINTER)
+        if untaken:
+            _warn(unit.name, untaken)
+        return
+
+
+def _warn(name: str, text: str) -> None:
+    log.warning(f"the limits of the unit {name} are in its cgroup's files alone, systemd does not take them: {text}")
 
 
 def _forget(link: Bus, name: str) -> bool:
@@ -210,19 +224,21 @@ def attach(record: Record, pid: int, directory: str) -> None:
 
 
 def apply(record: Record, given: list[Property]) -> None:
-    """SetUnitProperties for as long as the unit lives, all or none; a Failure says what systemd does not take."""
+    """SetUnitProperties for as long as the unit lives, all or none. What systemd does not take is a warning: it is the
+    kernel that limits.
+    """
     if not given:
         return
-    doing = f"set properties of the unit {record['unit']}"
     with _connect(record["user"]) as link:
         from ocirun.linux.cgroup.systemd.bus import Refused
 
         try:
             link.manager("SetUnitProperties", "sba(sv)", (record["unit"], True, given))
         except Refused as problem:
-            raise _refusal(doing, problem, POINTER) from None
+            _warn(record["unit"], problem.text)
         except OSError as problem:
-            raise failure(f"{doing}: wait for systemd", problem, where=POINTER) from None
+            doing = f"set properties of the unit {record['unit']}: wait for systemd"
+            raise failure(doing, problem, where=POINTER) from None
 
 
 def change(

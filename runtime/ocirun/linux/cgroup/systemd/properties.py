@@ -97,15 +97,15 @@ def _quota(files: dict[str, str]) -> list[Property]:
 
 
 def mask(listed: str) -> bytes:
-    """``0-2,8`` as a set of bits, the lowest number first; empty for numbers that no kernel takes."""
+    """``0-2,8`` as a set of bits, the lowest number first; empty for what no kernel takes, which will say so."""
     bits = 0
     for part in listed.replace(" ", "").split(","):
-        first, _, last = part.partition("-")
-        if int(last or first or "0") > _LARGEST:
+        first, dash, last = part.partition("-")
+        numbers = [first, last] if dash else [first]
+        if not all(each.isascii() and each.isdigit() and int(each) <= _LARGEST for each in numbers):
             return b""
-        if first:
-            for number in range(int(first), int(last or first) + 1):
-                bits |= 1 << number
+        for number in range(int(first), int(numbers[-1]) + 1):
+            bits |= 1 << number
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
