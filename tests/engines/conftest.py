@@ -1,4 +1,4 @@
-"""Fixtures: one Podman and one containerd per module, a clean host after every test.
+"""Fixtures: one Podman, one containerd and one Docker per module, a clean host after every test.
 
 The runtime is `OCIRUN_RUNTIME`, or the one that this checkout builds; `OCIRUN_RUNTIME=/usr/sbin/runc` proves the tests.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import facility
 from support.bundle import make_rootfs
+from support.docker import Docker
 from support.engines import Containerd, Podman
 from support.host import HostSnapshot
 from support.runtime import runtime_path
@@ -37,27 +39,30 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_rootfs(tmp_path_factory.mktemp("image") / "rootfs")
 
 
-@pytest.fixture(scope="module")
-def base() -> Iterator[Path]:
-    """A short private directory whose name is unique on the host; its name is also the engine's cgroup.
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """A short directory whose name is unique on the host; its name is also the engine's cgroup.
 
     And containerd's namespace, where two ``_`` in a row, which mkdtemp(3) may choose, are refused.
     """
     directory = Path("/tmp", f"ocirun-engine-{secrets.token_hex(4)}")
     directory.mkdir(mode=0o700)
-    yield directory
-    shutil.rmtree(directory)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
-def podman_engine(base: Path, runtime_binary: Path, rootfs: Path) -> Iterator[Podman]:
+def podman_engine(runtime_binary: Path, rootfs: Path) -> Iterator[Podman]:
     """Podman with the image imported."""
     facility.need(facility.podman)
-    before = HostSnapshot.take(scope=[base.name])
-    engine = Podman(base, runtime_binary, rootfs)
-    yield engine
-    engine.close()
-    before.assert_unchanged()
+    with private_directory() as base:
+        before = HostSnapshot.take(scope=[base.name])
+        engine = Podman(base, runtime_binary, rootfs)
+        yield engine
+        engine.close()
+        before.assert_unchanged()
 
 
 @pytest.fixture
@@ -73,15 +78,16 @@ def podman(podman_engine: Podman) -> Iterator[Podman]:
 
 
 @pytest.fixture(scope="module")
-def containerd_engine(base: Path, runtime_binary: Path, rootfs: Path) -> Iterator[Containerd]:
+def containerd_engine(runtime_binary: Path, rootfs: Path) -> Iterator[Containerd]:
     """containerd with the image imported."""
     facility.need(facility.containerd)
-    before = HostSnapshot.take(scope=[base.name])
-    snapshotter = "native" if facility.overlayfs() else "overlayfs"
-    engine = Containerd(base, runtime_binary, rootfs, snapshotter)
-    yield engine
-    engine.close()
-    before.assert_unchanged()
+    with private_directory() as base:
+        before = HostSnapshot.take(scope=[base.name])
+        snapshotter = "native" if facility.overlayfs() else "overlayfs"
+        engine = Containerd(base, runtime_binary, rootfs, snapshotter)
+        yield engine
+        engine.close()
+        before.assert_unchanged()
 
 
 @pytest.fixture
@@ -93,4 +99,31 @@ def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
     before = HostSnapshot.take(scope=[f"{containerd_engine.namespace}/"])
     yield containerd_engine
     containerd_engine.remove_containers()
+    before.assert_unchanged()
+
+
+@pytest.fixture(scope="module")
+def docker_engine(runtime_binary: Path, rootfs: Path) -> Iterator[Docker]:
+    """Docker with the image imported."""
+    facility.need(facility.docker)
+    with private_directory() as base:
+        before = HostSnapshot.take(scope=[base.name])
+        driver = "vfs" if facility.overlayfs() else "overlay2"
+        engine = Docker(base, runtime_binary, rootfs, driver)
+        yield engine
+        engine.close()
+        before.assert_unchanged()
+
+
+@pytest.fixture
+def docker(docker_engine: Docker) -> Iterator[Docker]:
+    """Docker for one test: afterwards nothing but the image may be left.
+
+    The slashes in the scope leave out two things that stay: the mount that the daemon has made on `data`, which is also
+    in the mount namespaces of others, and the cgroup parent, which not every runtime removes with its last container.
+    """
+    scope = [f"{docker_engine.base}/{folder}/" for folder in ("containerd", "data", "exec")]
+    before = HostSnapshot.take(scope=[*scope, f"{docker_engine.cgroup}/"])
+    yield docker_engine
+    docker_engine.remove_containers()
     before.assert_unchanged()

@@ -2,7 +2,7 @@
 
 Rules: an engine lives in one short directory (socket paths are limited to 107 bytes); daemons are started and stopped
 by pid; closing an engine removes its containers first, because shims and conmon outlive the engine, and then the
-cgroups that only engines make and no runtime removes.
+cgroups that only engines make and no runtime removes. Docker is in `docker.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .host import cgroup_mountpoints
 from .image import write_image_archive, write_rootfs_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PODMAN_IMAGE = "localhost/busybox:test"
 CONTAINERD_IMAGE = "registry.invalid/busybox:test"
@@ -34,6 +34,43 @@ def remove_empty_cgroups(name: str) -> None:
         directories = [Path(base) for base, _, _ in os.walk(point / name)]
         for path in reversed(directories):
             path.rmdir()
+
+
+class Daemon:
+    """A daemon of ours that writes into `log`; whoever makes one stops it."""
+
+    def __init__(self, argv: Sequence[str], log: Path) -> None:
+        self.argv = tuple(argv)
+        self.log_path = log
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+
+    def wait(self, answers: Callable[[], bool]) -> None:
+        """Poll until `answers`; AssertionError with the log, and the daemon is stopped, when that does not happen."""
+        try:
+            wait_for(lambda: self._alive() and answers(), TIMEOUT, f"the answer of {self.argv[0]}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """TERM, and KILL when it has not ended by itself after a while."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert not process_alive(self._process.pid)
+
+    def log(self) -> str:
+        """What the daemon and its children wrote."""
+        return self.log_path.read_text(errors="replace")
+
+    def _alive(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self.argv[0]} ended with code {self._process.returncode}: {self.log()}")
+        return True
 
 
 class Podman:
@@ -122,6 +159,16 @@ disabled_plugins = [
 """
 
 
+def start_containerd(base: Path) -> Daemon:
+    """A containerd whose files are in `base`, where `grpc` is its address; it answers when this returns."""
+    config = base / "config.toml"
+    config.write_text(CONTAINERD_CONFIG.format(base=base))
+    daemon = Daemon(["containerd", "--config", str(config)], base / "log")
+    ask = ["ctr", "--address", str(base / "grpc"), "version"]
+    daemon.wait(lambda: run_command(ask, base / "asked", timeout=TIMEOUT).code == 0)
+    return daemon
+
+
 class Containerd:
     """A containerd of our own with `ctr`; its namespace, and so its parent cgroup, is named after the directory."""
 
@@ -133,18 +180,12 @@ class Containerd:
         self.runc_root = base / "runtime"
         self._count = itertools.count(1)
         (base / "calls").mkdir()
-        config = base / "config.toml"
-        config.write_text(CONTAINERD_CONFIG.format(base=base))
-        with (base / "log").open("wb") as log:
-            self._daemon = subprocess.Popen(
-                ["containerd", "--config", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self._daemon = start_containerd(base)
         try:
-            wait_for(self._answers, 20.0, "containerd's answer")
             archive = write_image_archive(rootfs, base, CONTAINERD_IMAGE)
             self.call("images", "import", "--snapshotter", snapshotter, str(archive)).ok()
         except BaseException:
-            self._stop()
+            self._daemon.stop()
             raise
 
     def argv(self, *args: str) -> list[str]:
@@ -204,26 +245,8 @@ class Containerd:
         try:
             self.remove_containers()
         finally:
-            self._stop()
+            self._daemon.stop()
         remove_empty_cgroups(self.namespace)
-
-    def log(self) -> str:
-        """What the daemon and the shims wrote."""
-        return (self.base / "log").read_text(errors="replace")
-
-    def _answers(self) -> bool:
-        if self._daemon.poll() is not None:
-            raise AssertionError(f"containerd ended with code {self._daemon.returncode}: {self.log()}")
-        return self.call("version").code == 0
-
-    def _stop(self) -> None:
-        self._daemon.send_signal(signal.SIGTERM)
-        try:
-            self._daemon.wait(20.0)
-        except subprocess.TimeoutExpired:
-            self._daemon.kill()
-            self._daemon.wait()
-        assert not process_alive(self._daemon.pid)
 
     def _execute(self, argv: Sequence[str], stdin: bytes) -> Output:
         return run_command(argv, self.base / "calls" / f"{next(self._count):04d}", stdin=stdin, timeout=TIMEOUT)

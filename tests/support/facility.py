@@ -22,6 +22,9 @@ from .bundle import BUSYBOX
 Function = TypeVar("Function", bound=Callable[..., object])
 Probe = Callable[[], str]
 
+# By path: another client may come before that of the package.
+DOCKER = "/usr/bin/docker"
+DOCKERD = "/usr/sbin/dockerd"
 V1_CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 CAP_SYS_RESOURCE = 24
 ADMIN_PATH = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -144,6 +147,12 @@ def containerd() -> str:
         or _tried("ctr", "--version")
         or _installed("containerd-shim-runc-v2")
     )
+
+
+@functools.cache
+def docker() -> str:
+    """Docker's daemon and client of the machine's packages, and what the daemon needs of containerd."""
+    return containerd() or _installed(DOCKERD) or _installed(DOCKER)
 
 
 def _installed(name: str) -> str:
