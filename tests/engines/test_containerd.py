@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import facility
 from support.command import process_alive, wait_for
 from support.facility import requires
+from support.host import cgroup_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,8 +170,5 @@ def test_engine_descriptors_stay_outside(containerd: Containerd) -> None:
 @requires(facility.cgroup_v1)
 def test_memory_limit_reaches_the_cgroup(containerd: Containerd) -> None:
     start(containerd, "limited", "--memory-limit", str(64 << 20))
-    pid = containerd.task_pid("limited")
-    lines = [line.split(":") for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-    path = next(path for _, controllers, path in lines if controllers == "memory")
-    limit = Path(f"/sys/fs/cgroup/memory{path}/memory.limit_in_bytes").read_text()
-    assert limit.strip() == str(64 << 20)
+    group = cgroup_of(containerd.task_pid("limited"), "memory")
+    assert (group / "memory.limit_in_bytes").read_text().strip() == str(64 << 20)

@@ -105,6 +105,15 @@ def cgroup_mountpoints() -> list[Path]:
     return points
 
 
+def cgroup_of(pid: int, controller: str) -> Path:
+    """The directory of a process's cgroup that has the files of this controller: a v1 hierarchy's, or cgroup2's."""
+    lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    for _, controllers, path in lines:
+        if controller in controllers.split(","):
+            return Path(f"/sys/fs/cgroup/{controller}{path}")
+    return Path(f"/sys/fs/cgroup{next(path for _, controllers, path in lines if not controllers)}")
+
+
 def all_cgroups() -> list[str]:
     """Every cgroup directory of every mounted hierarchy."""
     paths = []
