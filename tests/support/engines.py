@@ -48,7 +48,7 @@ class Daemon:
     def wait(self, answers: Callable[[], bool]) -> None:
         """Poll until `answers`; AssertionError with the log, and the daemon is stopped, when that does not happen."""
         try:
-            wait_for(lambda: self._alive() and answers(), 30.0, f"the answer of {self.argv[0]}")
+            wait_for(lambda: self._alive() and answers(), TIMEOUT, f"the answer of {self.argv[0]}")
         except BaseException:
             self.stop()
             raise

@@ -152,7 +152,7 @@ def containerd() -> str:
 @functools.cache
 def docker() -> str:
     """Docker's daemon and client of the machine's packages, and what the daemon needs of containerd."""
-    return containerd() or _tried(DOCKERD, "--version") or _tried(DOCKER, "--version")
+    return containerd() or _installed(DOCKERD) or _installed(DOCKER)
 
 
 def _installed(name: str) -> str:
