@@ -86,7 +86,11 @@ __attribute__((noreturn, used)) void begin(long *stack)
         argv[0] = installed; /* which tells the sealed launcher where it was installed */
         call(SYS_execveat, tree, none, argv, environment, AT_EMPTY_PATH);
     }
-    call(SYS_execveat, AT_FDCWD, launcher, argv, environment, 0);
-    fail("ocirun: cannot execute ", launcher);
+    long error = -call(SYS_execveat, AT_FDCWD, launcher, argv, environment, 0);
+    static char words[] = "ocirun: errno 000: cannot execute ";
+    char *digit = words + sizeof "ocirun: errno 000" - 2;
+    for (; error > 0 && *digit == '0'; error /= 10)
+        *digit-- = (char)('0' + error % 10);
+    fail(words, launcher);
     __builtin_unreachable();
 }
