@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.runtime import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -36,6 +39,17 @@ class Group:
         for directory, _, _ in os.walk(self.path, topdown=False):
             wait_for(lambda directory=directory: "populated 0" in read(Path(directory), "cgroup.events"))  # type: ignore[misc]
             Path(directory).rmdir()
+
+
+@contextmanager
+def inhabited(group: Group) -> Iterator[None]:
+    """A process lives in the cgroup, which so cannot give controllers to those below it."""
+    with subprocess.Popen(["sleep", "1000"]) as sleeper:
+        try:
+            (group.path / "cgroup.procs").write_text(str(sleeper.pid))
+            yield
+        finally:
+            sleeper.kill()
 
 
 def group_of(pid: int) -> Path:
