@@ -287,3 +287,10 @@ def test_device_rules_hold_in_a_unit(box: Box) -> None:
 
 def test_features_say_so(box: Box) -> None:
     assert '"systemd": true' in box.runtime.call("features").ok().out
+
+
+def test_why_the_first_process_died_is_known_each_time(box: Box) -> None:
+    """systemd drops a unit whose processes are all dead, so the runtime's own in it must outlive the container's."""
+    config = with_shell(config_of(box, {"memory": {"limit": 4096, "swap": 4096}}), "exec true")
+    for _ in range(20):
+        assert "was killed for want of memory" in one_sentence(box.run(config).expect(1))

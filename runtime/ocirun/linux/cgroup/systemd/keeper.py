@@ -3,6 +3,9 @@
 systemd makes a scope around processes that are there already, and drops it when the last has left. The container's
 process shall be born in its cgroup, so another one has to stand there before it: a copy of the runtime that has closed
 all its files and sleeps. It dies with the runtime.
+
+Where the memory limit is too low it must not be the one that the kernel kills: with the container's process dead too,
+systemd drops the unit, and with it the count that says why.
 """
 
 from __future__ import annotations
@@ -33,11 +36,21 @@ def _keep(parent: int) -> NoReturn:
     """SECURITY: without descriptors, since it is the container's for cgroup.procs, and the lock is one of them."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL, name="PR_SET_PDEATHSIG")
+        _never_for_want_of_memory()
         raw.call("close_range", raw.CLOSE_RANGE, 0, kernel.UINT_MAX, 0)
         while os.getppid() == parent:  # it may have died before the kernel was told
             select.select([], [], [])
     finally:
         os._exit(0)
+
+
+def _never_for_want_of_memory() -> None:
+    """Nothing changes where the host does not allow it (CAP_SYS_RESOURCE)."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"-1000")
+    except OSError:
+        pass
 
 
 def end(pid: int) -> None:
