@@ -1,0 +1,1 @@
+"""A suite that judges any OCI runtime by its command line: `ocirun-conformance --runtime PATH`."""

@@ -1,0 +1,1 @@
+"""The cases, one module per subject. Each is found by being here."""

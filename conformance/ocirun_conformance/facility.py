@@ -1,0 +1,111 @@
+"""What a case needs of the host: each need is a probe that answers with the reason why it is not met, or with ""."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAP_SYS_RESOURCE = 24
+
+
+@dataclass(frozen=True)
+class Need:
+    """One facility. missing(): the reason why this host lacks it, "" when it does not."""
+
+    name: str
+    missing: Callable[[], str]
+
+
+def _need(name: str) -> Callable[[Callable[[], str]], Need]:
+    return lambda probe: Need(name, cache(probe))
+
+
+def effective_capabilities() -> int:
+    """The suite's own effective capabilities, as a mask."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+@_need("root")
+def root() -> str:
+    """Being root of the host's user namespace."""
+    whole = Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+    return "" if os.geteuid() == 0 and whole else "needs root"
+
+
+@_need("CAP_SYS_RESOURCE")
+def sys_resource() -> str:
+    """Raising hard limits, lowering oom_score_adj."""
+    return "" if effective_capabilities() >> CAP_SYS_RESOURCE & 1 else "needs CAP_SYS_RESOURCE"
+
+
+def cgroup_mounts() -> dict[str, Path]:
+    """Where each cgroup v1 controller is mounted, and under the name "unified" the cgroup2."""
+    found: dict[str, Path] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        fstype, _source, options = right.split(" ", 2)
+        point = Path(left.split()[4])
+        if fstype == "cgroup2":
+            found.setdefault("unified", point)
+        elif fstype == "cgroup":
+            for option in options.split(","):
+                found.setdefault(option, point)
+    return found
+
+
+def has_controller(name: str) -> bool:
+    """Whether a cgroup controller of this name can be used, on v1 or on v2."""
+    mounts = cgroup_mounts()
+    if name in mounts:
+        return True
+    unified = mounts.get("unified")
+    return unified is not None and name in (unified / "cgroup.controllers").read_text().split()
+
+
+def controller(name: str) -> Need:
+    """A cgroup controller, and root to use it."""
+    return Need(
+        f"controller {name}",
+        lambda: root.missing() or ("" if has_controller(name) else f"no cgroup controller {name} here"),
+    )
+
+
+@_need("cgroup2 alone")
+def cgroup2() -> str:
+    """A host whose only cgroup hierarchy is cgroup2."""
+    mounts = cgroup_mounts()
+    if "unified" not in mounts or len(mounts) > 1:
+        return "needs a host with cgroup2 alone"
+    return root.missing()
+
+
+@_need("cgroup1")
+def cgroup1() -> str:
+    """A host with cgroup v1 controllers."""
+    return root.missing() or ("" if {"memory", "pids"} <= set(cgroup_mounts()) else "needs cgroup v1 controllers")
+
+
+@_need("user namespaces")
+def userns() -> str:
+    """Making user namespaces."""
+    try:
+        most = int(Path("/proc/sys/user/max_user_namespaces").read_text())
+    except OSError:
+        return "needs user namespaces"
+    return "" if most else "user.max_user_namespaces is 0"
+
+
+@_need("ip")
+def ip() -> str:
+    """ip(8), which makes network devices, and root to do so."""
+    return root.missing() or ("" if shutil.which("ip") else "needs ip(8) of iproute2")

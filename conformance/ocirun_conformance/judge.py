@@ -1,0 +1,154 @@
+"""Runs cases against a runtime: side by side where they allow it, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import host
+from .case import Fails, NotRun
+from .runtime import RUNC, SECONDS, Runtime
+from .trial import CGROUP, Trial
+from .verdict import Judgement, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .case import Case
+
+OLDEST, NEWEST = "1.0.2", "1.3.0"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. keep: a folder for the bundles of failed cases, if they shall stay."""
+
+    probe: Path
+    words: Mapping[str, Sequence[str]]
+    jobs: int = 1
+    seconds: float = SECONDS
+    rootless: bool = False
+    keep: Path | None = None
+    stop_at: int = 0
+    """End after that many failures; 0 for never."""
+
+
+DEFAULT_WORDS = RUNC
+
+
+class Judge:
+    """One runtime under judgement. tell: called with each verdict as soon as there is one."""
+
+    def __init__(self, program: Sequence[str], settings: Settings, tell: Callable[[Verdict], None]) -> None:
+        self.program = tuple(program)
+        self.settings = settings
+        self.tell = tell
+        self.folder = Path(tempfile.mkdtemp(prefix="ocirun-conformance-"))
+        # the container's root, even of another user, is found through it
+        self.folder.chmod(0o755)
+        self.version = OLDEST
+        self._failures = 0
+
+    def run(self, cases: Sequence[Case]) -> Judgement:
+        """All of these; those that need the host for themselves come last, one after the other."""
+        begin = time.monotonic()
+        try:
+            judgement = self._introduce()
+            together = [case for case in cases if not case.alone]
+            with ThreadPoolExecutor(self.settings.jobs) as pool:
+                found = list(pool.map(self._one, together))
+            found += [self._one(case) for case in cases if case.alone]
+        finally:
+            host.unmount_below(self.folder)
+            host.remove_cgroups(CGROUP)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        order = {case.name: index for index, case in enumerate(cases)}
+        judgement.verdicts = sorted((each for each in found if each), key=lambda each: order[each.case.name])
+        judgement.seconds = time.monotonic() - begin
+        return judgement
+
+    def _runtime(self, folder: Path) -> Runtime:
+        root = folder / "state"
+        root.mkdir()
+        return Runtime(self.program, root, self.settings.words, self.settings.seconds)
+
+    def _introduce(self) -> Judgement:
+        """What the runtime calls itself, and which version of the specification it takes at most."""
+        folder = self.folder / "introduction"
+        folder.mkdir()
+        runtime = self._runtime(folder)
+        version = runtime.call(runtime.command("version", {}), folder / "version.out")
+        features = runtime.call(runtime.command("features", {}), folder / "features.out")
+        try:
+            newest = json.loads(features.out)["ociVersionMax"]
+        except (ValueError, KeyError, TypeError):
+            newest = ""
+        if newest.startswith("1.") and features.code == 0:
+            self.version = min(NEWEST, newest)
+        return Judgement(shlex.join(self.program), (version.out.splitlines() or [""])[0])
+
+    def _one(self, case: Case) -> Verdict | None:
+        if self.settings.stop_at and self._failures >= self.settings.stop_at:
+            return None
+        verdict = self._missing(case) or self._try(case)
+        self._failures += verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
+        self.tell(verdict)
+        return verdict
+
+    def _missing(self, case: Case) -> Verdict | None:
+        for need in case.needs:
+            try:
+                reason = need.missing()
+            except OSError as problem:
+                return Verdict(case, Outcome.ERROR, f"cannot find out about {need.name}: {problem}")
+            if reason:
+                return Verdict(case, Outcome.NOT_RUN, reason)
+        return None
+
+    def _try(self, case: Case) -> Verdict:
+        folder = self.folder / "".join(char if char.isalnum() else "-" for char in case.name)[:80]
+        folder.mkdir()
+        begin = time.monotonic()
+        trial = Trial(
+            self._runtime(folder), folder, self.settings.probe, version=self.version, rootless=self.settings.rootless
+        )
+        outcome, sentence, expected, seen = _outcome(case, trial)
+        seconds = time.monotonic() - begin
+        config = trial.bundles[-1].config if trial.bundles else None
+        calls = tuple(trial.runtime.calls)
+        left = trial.clean()
+        kept = self._keep(trial, case) if outcome is Outcome.FAIL and self.settings.keep else ""
+        if not host.mounts_below(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        return Verdict(case, outcome, sentence, expected, seen, config, calls, seconds, kept, tuple(left))
+
+    def _keep(self, trial: Trial, case: Case) -> str:
+        """Move the failed bundles away; the command that shows the failure again."""
+        assert self.settings.keep is not None
+        place = self.settings.keep / trial.path.name
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(trial.path, place, symlinks=True, ignore=shutil.ignore_patterns("state"))
+        bundle = place / trial.bundles[-1].path.name if trial.bundles else place
+        program = shlex.join(self.program)
+        again = f"ocirun-conformance --runtime {shlex.quote(program)} --filter {shlex.quote(case.name)}"
+        return f"cd {shlex.quote(str(bundle))} && {again}"
+
+
+def _outcome(case: Case, trial: Trial) -> tuple[Outcome, str, object, object]:
+    try:
+        case.body(trial)
+    except Fails as problem:
+        return Outcome.FAIL, problem.sentence, problem.expected, problem.seen
+    except NotRun as reason:
+        return Outcome.NOT_RUN, str(reason), None, None
+    except Exception:  # noqa: BLE001 - a defect of the suite is a verdict of its own, never a pass
+        return Outcome.ERROR, traceback.format_exc(), None, None
+    return Outcome.PASS, "", None, None
