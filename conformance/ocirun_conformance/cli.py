@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases = chosen(options)
     if options.list:
         for case in cases:
-            sys.stdout.write(f"{case.name}	{case.level}	{' '.join(case.requirements)}	{case.title}
-")
+            line = [case.name, case.level, " ".join(case.requirements), case.title]
+            sys.stdout.write("\t".join(line) + "\n")
         return 0
     if not runtimes:
         reader.error("which runtime? Give --runtime COMMAND")
