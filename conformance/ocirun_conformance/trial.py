@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .config import Config
     from .runtime import Call, Runtime
 
-CGROUP = "/ocirun-conformance"
+CGROUP = f"/ocirun-conformance-{os.getpid()}"
+"""The folder of all cgroups of this run."""
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = 10.0) -> None:
@@ -207,7 +208,7 @@ class Trial:
     @property
     def cgroup(self) -> str:
         """The folder of this case's cgroups, below which each configuration has its own; none when rootless."""
-        return "" if self.rootless else f"{CGROUP}/{self.token}"
+        return "" if self.rootless else f"{CGROUP}/{self.path.name}"
 
     def config(self, *actions: Sequence[object]) -> Config:
         """A configuration that runs these actions of the probe; `report` when there are none."""
