@@ -3,12 +3,14 @@
  * A program of its own without libc: each start of libc costs 0.6 ms, most of it for the CPUID instruction, which a
  * virtual machine traps. It decides nothing: where the kernel refuses the mount, the launcher is started from its
  * place, finds itself unsealed and sees to that. */
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 
 #define LAUNCHER "/../lib/ocirun/launcher"
 #define PATH_SIZE 4096
+#define EXECVE_TRIES 10000
 
 #if defined(__x86_64__)
 __asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
@@ -59,6 +61,16 @@ static void refuse_raised_privileges(void)
         fail("ocirun: refusing to run as a set-user-ID or set-group-ID program: operation not permitted", "");
 }
 
+/* The error, if it returns. SECURITY: whoever has got hold of the launcher through a container and tries to open it for
+ * writing is refused, but for that moment the kernel counts a writer and executes the file for nobody. */
+static long execute(long folder, const char *path, char **argv, char **environment, long flags)
+{
+    long error = ETXTBSY;
+    for (int i = 0; i < EXECVE_TRIES && error == ETXTBSY; i++)
+        error = -call(SYS_execveat, folder, path, argv, environment, flags);
+    return error;
+}
+
 __attribute__((noreturn, used)) void begin(long *stack)
 {
     static char installed[PATH_SIZE + 1], launcher[PATH_SIZE + sizeof LAUNCHER];
@@ -84,9 +96,9 @@ __attribute__((noreturn, used)) void begin(long *stack)
     long tree = call(SYS_open_tree, AT_FDCWD, launcher, (void *)(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), 0, 0);
     if (tree >= 0 && call(SYS_mount_setattr, tree, none, (void *)AT_EMPTY_PATH, &attr, sizeof attr) == 0) {
         argv[0] = installed; /* which tells the sealed launcher where it was installed */
-        call(SYS_execveat, tree, none, argv, environment, AT_EMPTY_PATH);
+        execute(tree, none, argv, environment, AT_EMPTY_PATH);
     }
-    long error = -call(SYS_execveat, AT_FDCWD, launcher, argv, environment, 0);
+    long error = execute(AT_FDCWD, launcher, argv, environment, 0);
     static char words[] = "ocirun: errno 000: cannot execute ";
     char *digit = words + sizeof "ocirun: errno 000" - 2;
     for (; error > 0 && *digit == '0'; error /= 10)

@@ -26,6 +26,7 @@
 #define MFD_EXEC 0x0010U
 #endif
 #define SELF "/proc/self/exe"
+#define EXECVE_TRIES 10000
 #define ALL_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 void die(const char *doing, int error)
@@ -135,6 +136,10 @@ void seal_executable(char **argv, struct seal *seal)
         fd = sealed_copy(self);
     argv[0] = installed;
     /* SECURITY: there is no way on from here without the seal: a failing execveat ends the program. */
-    syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+    for (int i = 0; i < EXECVE_TRIES; i++) { /* entry.c says why ETXTBSY passes */
+        syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+        if (errno != ETXTBSY)
+            break;
+    }
     die("run the sealed executable: execveat", errno);
 }

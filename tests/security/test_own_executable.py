@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from errno import EACCES, EPERM, EROFS, ETXTBSY
 from pathlib import Path
@@ -168,6 +170,35 @@ def test_a_hunter_in_the_container_never_writes_to_the_runtime(box: Box, reach: 
     else:
         assert 0 not in found["look"], "a container without CAP_SYS_PTRACE looked at the runtime's process"
         assert found["look"] & {EACCES, EPERM}, "no exec was seen: the test shows nothing"
+
+
+HOLD = """
+import os, sys, time
+print("holding", flush=True)
+while True:
+    try:
+        writer = os.open(sys.argv[1], os.O_WRONLY)
+    except OSError:
+        continue
+    time.sleep(0.001)
+    os.close(writer)
+    time.sleep(0.001)
+"""
+
+
+def test_a_writer_of_a_moment_does_not_keep_the_runtime_from_running(box: Box) -> None:
+    """The kernel counts a writer before it refuses him (EROFS), and executes no file that has one (ETXTBSY): so the
+    hunter disturbs for a moment. This writer disturbs longer, as one who may write.
+    """
+    launcher = box.runtime.path.parent.parent / "lib" / "ocirun" / "launcher"
+    with subprocess.Popen([sys.executable, "-c", HOLD, launcher], stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            assert writer.stdout
+            assert writer.stdout.readline() == "holding\n"
+            for _ in range(ROUNDS):
+                box.runtime.call("--version").ok()
+        finally:
+            writer.kill()
 
 
 PEEK = """
