@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from ocirun_conformance import config as configs
 from ocirun_conformance.case import Fails, NotRun, case, each, expect, expect_equal, row
+from ocirun_conformance.facility import effective_capabilities
 from ocirun_conformance.recorder import STAGES, Recorder, live
 from ocirun_conformance.schema import VERSION
 from ocirun_conformance.trial import ok
@@ -97,7 +99,11 @@ def namespaces_are_made(trial: Trial) -> None:
     config = trial.config()
     for name in names:
         configs.add_namespace(config, name)
-    trial.run(config)
+    facts = trial.run(config).facts
+    for name in names:
+        expect(name in NAMESPACES, f"features names a namespace that the specification does not have: {name}")
+        outside = os.readlink(f"/proc/self/ns/{NAMESPACES[name]}")
+        expect(facts["namespaces"][NAMESPACES[name]] != outside, f"there is no new {name} namespace")
 
 
 @case("FEL-004")
@@ -111,10 +117,20 @@ def operators_are_taken(trial: Trial) -> None:
         ok(trial.container(config).create(), f"create with the operator {name} that features names:")
 
 
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
+"""capabilities(7), each at its number."""
+
+
 @case("FEL-002")
-def capabilities_are_taken(trial: Trial) -> None:
-    """the container runs with all capabilities that features names"""
+def capabilities_are_granted(trial: Trial) -> None:
+    """each capability that features names is granted, as far as the suite has it itself"""
+    names = [name.removeprefix("CAP_") for name in claimed(trial, "linux", "capabilities")]
+    unknown = sorted(set(names) - set(CAPABILITIES))
+    expect(not unknown, "features names capabilities that capabilities(7) does not have", seen=unknown)
+    own = effective_capabilities()
+    names = [name for name in names if own >> CAPABILITIES.index(name) & 1]
     config = trial.config()
-    configs.add_capabilities(config, *claimed(trial, "linux", "capabilities"))
-    facts = trial.run(config).facts
-    expect_equal(facts["capabilities"]["permitted"], facts["capabilities"]["bounding"], "the permitted capabilities")
+    for each_set in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][each_set] = [f"CAP_{name}" for name in names]
+    expected = sum(1 << CAPABILITIES.index(name) for name in names)
+    expect_equal(trial.run(config).facts["capabilities"]["permitted"], expected, "the mask of permitted capabilities")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,3 +211,27 @@ def delete_removes_what_was_made(trial: Trial) -> None:
     expect(not left, "delete leaves the cgroup", seen=left)
     expect(not host.mounts_below(trial.path), "delete leaves mounts", seen=host.mounts_below(trial.path))
     expect((made.bundle.rootfs / "probe").exists(), "delete removes files of the bundle")
+
+
+@case("RT-056")
+def delete_keeps_what_was_there(trial: Trial) -> None:
+    """delete keeps the folder that was bound, its files, and the bundle"""
+    recorder = Recorder(trial, trial.config())
+    recorder.runs()
+    made = finished(trial.started(recorder.config))
+    (recorder.folder / "kept").touch()
+    ok(made.delete(), "delete")
+    expect((recorder.folder / "kept").exists(), "delete removes files of a folder that was bound")
+    expect((made.bundle.path / "config.json").exists(), "delete removes the bundle's config.json")
+    expect((made.bundle.rootfs / "probe").exists(), "delete removes files of the bundle's root")
+
+
+@case("RT-008")
+def a_relative_bundle(trial: Trial) -> None:
+    """the state names the absolute path of a bundle that was given by a relative one"""
+    made = trial.container(trial.config(["wait"]))
+    relative = os.path.relpath(made.bundle.path)
+    values = {"id": made.ident, "bundle": relative, "pid_file": str(made.pid_file)}
+    call = trial.runtime.call(trial.runtime.command("create", values), trial.new_file("create"))
+    ok(call, "create with a relative path of the bundle")
+    expect_equal(made.state().get("bundle"), str(made.bundle.path), "the bundle in the state")
