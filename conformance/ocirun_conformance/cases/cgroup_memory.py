@@ -13,6 +13,8 @@ from ocirun_conformance.config import add_mount, add_namespace
 from ocirun_conformance.trial import ok, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocirun_conformance.config import Config
     from ocirun_conformance.trial import Trial
 
@@ -24,7 +26,7 @@ BOTH = {"limit": 64 * MIB, "swap": 96 * MIB}
 """swap is memory and swap together; on cgroup2 memory.swap.max is swap alone."""
 
 
-def memory(members: Config, v1: cgroups.Mapping[str, str | cgroups.Shown], v2: cgroups.Mapping[str, str]) -> Limit:
+def memory(members: Config, v1: Mapping[str, str | cgroups.Shown], v2: Mapping[str, str]) -> Limit:
     """A limit of memory; an empty v2 means that cgroup v2 has nothing of the kind."""
     return limit("memory", {"memory": members}, [v1], [v2] if v2 else [])
 

@@ -78,10 +78,10 @@ def placed(trial: Trial, path: str) -> dict[str, str]:
     """Where a container with this path is while it lives; its cgroup is removed."""
     made = trial.created(at(trial, path))
     found, folders = places(made), own_folders(trial, made.pid)
-    trial.defer(lambda: [remove_cgroups(each) for each in sorted(folders, reverse=True)])
+    trial.defer(lambda: [remove_cgroups(one) for one in sorted(folders, reverse=True)])
     ok(made.force(), "delete")
-    for each in sorted(folders, reverse=True):
-        remove_cgroups(each)
+    for one in sorted(folders, reverse=True):
+        remove_cgroups(one)
     return found
 
 
@@ -204,7 +204,7 @@ def the_program_is_there_too(trial: Trial) -> None:
     made.await_lines(2)
     expect_equal(places(made), dict.fromkeys(("memory", "pids"), path), "the cgroup of the running program")
     listed = {name: (mount_of(name) / path.lstrip("/") / "cgroup.procs").read_text().split() for name in places(made)}
-    wanted = dict.fromkeys(listed, [str(made.pid)])
+    wanted = {name: [str(made.pid)] for name in listed}
     expect_equal(listed, wanted, "the list of processes in the container's cgroup")
 
 

@@ -1,4 +1,4 @@
-"""Who owns the container's cgroup: config-linux.md, Cgroup ownership. What MAY be done at all is judged only if done."""
+"""Who owns a container's cgroup: config-linux.md, Cgroup ownership. What MAY be left undone is judged only if done."""
 
 from __future__ import annotations
 
