@@ -31,6 +31,7 @@ def own(trial: Trial, *options: str, source: str = "cgroup", destination: str = 
     config["process"]["user"] = {"uid": USER, "gid": USER}
     config["process"]["capabilities"] = {}
     add_namespace(config, "cgroup")
+    add_namespace(config, "network")  # the kernel lets only its owner mount sysfs
     add_mount(config, "/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
     add_mount(config, destination, "cgroup", source, "nosuid", "noexec", "nodev", *options)
     return config
@@ -120,6 +121,10 @@ def a_listed_file_that_is_missing(trial: Trial) -> None:
         config = own(trial)
         del config["linux"]["resources"]
         config["linux"]["cgroupsPath"] = f"/{parent.name}/x"
+        control = trial.container({**config, "mounts": config["mounts"][:-1]})
+        if control.create().code:
+            raise NotRun("the runtime makes no container below a cgroup that has processes, whoever owns it")
+        control.force()
         made = trial.container(config)
         ok(made.create(), "create in a cgroup without controllers")
         place = folder(made.pid, "unified")
