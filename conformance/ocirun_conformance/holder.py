@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +94,10 @@ class Holder:
     def put_runtime_in(self, trial: Trial, kind: str) -> None:
         """From now on the case's runtime runs in this namespace."""
         name = {"network": "net"}.get(kind, kind)
-        trial.runtime.program = ("nsenter", f"--{name}={self.path(kind)}", "--", *trial.runtime.program)
+        program, *words = trial.runtime.program
+        # nsenter(1) goes to the root directory of another mount namespace
+        path = os.path.abspath(shutil.which(program) or program)
+        trial.runtime.program = ("nsenter", f"--{name}={self.path(kind)}", "--", path, *words)
 
     def close(self) -> None:
         """End it; the namespaces go with the last process in them."""
