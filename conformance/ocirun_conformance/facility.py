@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,3 +110,43 @@ def userns() -> str:
 def ip() -> str:
     """ip(8), which makes network devices, and root to do so."""
     return root.missing() or ("" if shutil.which("ip") else "needs ip(8) of iproute2")
+
+
+@_need("unshare")
+def unshare() -> str:
+    """unshare(1) and nsenter(1) of util-linux, with root to make namespaces."""
+    if root.missing():
+        return root.missing()
+    lacking = [name for name in ("unshare", "nsenter") if not shutil.which(name)]
+    return f"needs {' and '.join(lacking)} of util-linux" if lacking else ""
+
+
+def namespace(file: str) -> Need:
+    """A type of namespace that this kernel has, by its name in /proc/PID/ns."""
+    there = Path("/proc/self/ns", file)
+    return Need(f"namespace {file}", lambda: "" if there.exists() else f"this kernel has no {file} namespaces")
+
+
+@_need("veth")
+def veth() -> str:
+    """ip(8) can make a pair of virtual network devices."""
+    if ip.missing() or unshare.missing():
+        return ip.missing() or unshare.missing()
+    words = ["unshare", "--net", "ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return f"no veth devices: {done.stderr.strip()}" if done.returncode else ""
+
+
+def resctrl_mount() -> Path | None:
+    """Where resctrl is mounted."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if right.split(" ")[0] == "resctrl":
+            return Path(left.split(" ")[4])
+    return None
+
+
+@_need("resctrl")
+def resctrl() -> str:
+    """A mounted resctrl."""
+    return root.missing() or ("" if resctrl_mount() else "needs a mounted resctrl (Intel RDT, AMD PQoS)")

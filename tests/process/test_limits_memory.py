@@ -68,6 +68,18 @@ def test_the_oom_killer_is_there_when_it_is_not_disabled(box: Box) -> None:
     assert "oom_kill_disable 0" in seen(box, {"memory": {"disableOOMKiller": False}}, file)[file]
 
 
+def test_the_oom_killer_comes_back_in_a_cgroup_that_was_there(box: Box) -> None:
+    group = TOP / "memory" / box.ident
+    group.mkdir()
+    try:
+        (group / "memory.oom_control").write_text("1")
+        box.shell("true", limited(box, {"memory": {"limit": 64 * MIB, "disableOOMKiller": False}}))
+        assert "oom_kill_disable 0" in (group / "memory.oom_control").read_text()
+    finally:
+        box.runtime.remove_all()
+        group.rmdir()
+
+
 def writable(config: Config) -> Config:
     """With a cgroup mount that the program may write to."""
     for mount in config["mounts"]:

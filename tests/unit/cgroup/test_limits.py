@@ -71,7 +71,7 @@ def test_io_weight(weight: int, io: int) -> None:
             [("memory.max", "max"), ("memory.swap.max", "max")],
         ),
         ({"reservation": 5}, [("memory.soft_limit_in_bytes", "5")], [("memory.low", "5")]),
-        ({"disableOOMKiller": False}, [], []),
+        ({"disableOOMKiller": False}, [("memory.oom_control", "0")], []),
         ({"swappiness": (1 << 64) - 1}, [], []),
     ],
 )

@@ -91,7 +91,8 @@ def _last(setting: Setting, goal: str | Unit) -> bool:
     """Without the OOM killer a set-up that needs more memory than there is would stand still for ever; and the process
     that keeps a unit counts for pids.max.
     """
-    return setting.file == "memory.oom_control" or (setting.controller == "pids" and not isinstance(goal, str))
+    disabling = setting.file == "memory.oom_control" and setting.value == "1"
+    return disabling or (setting.controller == "pids" and not isinstance(goal, str))
 
 
 def _device_steps(resources: dict[str, Any], found: Hierarchies, facts: Facts) -> list[OutsideStep]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ocirun.errors import Failure
 from ocirun.linux.cgroup import making, merging, place, writing
-from ocirun.linux.cgroup.limits import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ocirun.facts import Facts
     from ocirun.journal import Journal
     from ocirun.linux.cgroup.hierarchy import Hierarchies
+    from ocirun.linux.cgroup.limits import Setting
 
     Record = dict[str, Any]
     Resources = dict[str, Any]
@@ -72,9 +72,6 @@ def _settings(merged: Resources, asked: Resources, found: Hierarchies, record: R
     if "unified" in asked:
         concerned["unified"] = asked["unified"]
     settings = [each for each in making.settings_of(concerned, found) if merging.is_asked(each, asked)]
-    if (asked.get("memory") or {}).get("disableOOMKiller") is False and "memory" in record["paths"]:
-        # `create` finds it so
-        settings.append(Setting("memory", "memory.oom_control", 0, "memory/disableOOMKiller"))
     making.check(found, settings)
     for each in settings:
         controller = place.UNIFIED if each.unified else each.controller

@@ -40,8 +40,10 @@ def v1(memory: Memory) -> list[Setting]:
     for name, file in _KERNEL:
         if asked := memory.get(name):  # to lift a limit that there is not, no file is needed
             settings.append(Setting("memory", file, asked, f"memory/{name}", optional=asked < 0, kept=asked > 0))
-    if memory.get("disableOOMKiller"):
-        settings.append(Setting("memory", "memory.oom_control", 1, "memory/disableOOMKiller"))
+    disabled = memory.get("disableOOMKiller")
+    if disabled is not None:  # false too: a cgroup that was there may have it disabled
+        file = "memory.oom_control"
+        settings.append(Setting("memory", file, int(disabled), "memory/disableOOMKiller", optional=not disabled))
     swappiness = _swappiness(memory)
     if swappiness is not None:
         settings.append(Setting("memory", "memory.swappiness", swappiness, "memory/swappiness"))
