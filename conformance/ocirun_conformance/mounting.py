@@ -22,17 +22,20 @@ def _run(*command: str) -> str:
     return done.stdout.strip()
 
 
+def change(place: Path, *words: str) -> None:
+    """mount(8) with these words for this place; NotRun when it cannot."""
+    try:
+        _run("mount", *words, str(place))
+    except subprocess.CalledProcessError as problem:
+        raise NotRun(f"mount {' '.join(words)} fails on this host: {problem.stderr.strip()}") from None
+
+
 def mount(trial: Trial, place: Path, *words: str) -> Path:
-    """Mount by mount(8) until the case has ended; `place` is made if it is not there."""
+    """Mount there until the case has ended; `place` is made if it is missing. NotRun when it cannot be."""
     place.mkdir(parents=True, exist_ok=True)
-    _run("mount", *words, str(place))
+    change(place, *words)
     trial.defer(lambda: _run("umount", "-l", str(place)))
     return place
-
-
-def change(place: Path, *words: str) -> None:
-    """mount(8) with these words for what is mounted there."""
-    _run("mount", *words, str(place))
 
 
 def tree(trial: Trial, *words: str) -> Path:
