@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CAP_SYS_RESOURCE = 24
+_MOUNT_SETATTR = 442
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,27 @@ def resctrl_mount() -> Path | None:
 def resctrl() -> str:
     """A mounted resctrl."""
     return root.missing() or ("" if resctrl_mount() else "needs a mounted resctrl (Intel RDT, AMD PQoS)")
+
+
+@_need("mount(8)")
+def mounting() -> str:
+    """mount(8) and umount(8), and root to use them."""
+    return root.missing() or ("" if shutil.which("mount") and shutil.which("umount") else "needs mount(8)")
+
+
+@_need("mount_setattr(2)")
+def mount_setattr() -> str:
+    """Linux 5.12, which changes mounts with all that is below them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(_MOUNT_SETATTR, -1, b"", 0, None, 0)
+    lacks = "needs mount_setattr(2) of Linux 5.12" if ctypes.get_errno() == errno.ENOSYS else ""
+    return mounting.missing() or lacks
+
+
+@_need("an ext4 in a file")
+def ext4() -> str:
+    """mkfs.ext4(8), losetup(8) and a kernel with ext4, and root to mount it."""
+    if not (shutil.which("mkfs.ext4") and shutil.which("losetup")):
+        return "needs mkfs.ext4(8) and losetup(8)"
+    known = Path("/proc/filesystems").read_text().split()
+    return mounting.missing() or ("" if "ext4" in known else "needs a kernel with ext4")

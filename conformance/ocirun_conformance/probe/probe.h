@@ -37,6 +37,7 @@ extern const struct action facts_actions[];
 extern const struct action file_actions[];
 extern const struct action process_actions[];
 extern const struct action hook_actions[];
+extern const struct action mount_actions[];
 
 long number(const char *word); /* decimal, hexadecimal with 0x, octal with 0 */
 
