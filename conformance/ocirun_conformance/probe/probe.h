@@ -36,6 +36,8 @@ struct action {
 extern const struct action facts_actions[];
 extern const struct action file_actions[];
 extern const struct action process_actions[];
+extern const struct action identity_actions[];
+extern const struct action filter_actions[];
 
 long number(const char *word); /* decimal, hexadecimal with 0x, octal with 0 */
 
