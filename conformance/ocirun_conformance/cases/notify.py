@@ -30,7 +30,7 @@ def notifying(trial: Trial, path: object, **members: Any) -> Config:
     return config
 
 
-def told(trial: Trial, error: int = errno.EMLINK, **members: Any) -> tuple[Container, Connection, Agent]:
+def told(trial: Trial, *, error: int = errno.EMLINK, **members: Any) -> tuple[Container, Connection, Agent]:
     """A container that runs, what came through the first connection until its end, and the agent."""
     agent = Agent(trial, error)
     made = trial.started(notifying(trial, agent.inbox.path, **members))
@@ -97,14 +97,15 @@ def a_connection_for_each_state(trial: Trial) -> None:
 @each(row("none", "RT-039", None), row("some", "RT-039", 'MKNOD=/dev/null; "ü"'))
 def metadata(trial: Trial, text: str | None) -> None:
     """listenerMetadata comes as metadata, as it is: {0}"""
-    _made, found, _agent = told(trial, **({} if text is None else {"listenerMetadata": text}))
+    members: dict[str, Any] = {} if text is None else {"listenerMetadata": text}
+    _made, found, _agent = told(trial, **members)
     expect_equal(document(found).get("metadata") or None, text, "the metadata")
 
 
 @each(row("an errno", "RT-039", errno.EMLINK, "EMLINK"), row("go on", "RT-039", 0, None))
 def the_answer(trial: Trial, number_: int, expected: str | None) -> None:
     """the call ends as the listener answers: {1}"""
-    made, _found, agent = told(trial, number_)
+    made, _found, agent = told(trial, error=number_)
     expect_equal(made.report[0]["error"], expected, "the error of the call")
     expect_equal(agent.seen.count(number("getegid")), 1, "how often the listener was notified")
 

@@ -74,7 +74,8 @@ def a_size_without_a_terminal(trial: Trial, value: bool | None) -> None:
     if value is not None:
         config["process"]["terminal"] = value
     master, slave = pty.openpty()
-    trial.defer(lambda: (os.close(master), os.close(slave)))
+    trial.defer(lambda: os.close(master))
+    trial.defer(lambda: os.close(slave))
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 5, 6, 0, 0))
     made = trial.container(config)
     ok(made.create(stdin=slave), "create")
