@@ -9,7 +9,7 @@ int argument_count;
 char **argument_words;
 
 static const struct action *const tables[] = {
-    facts_actions, file_actions, process_actions, hook_actions, mount_actions,
+    facts_actions, file_actions, process_actions, hook_actions, mount_actions, identity_actions, filter_actions,
 };
 
 long number(const char *word) { return strtol(word, NULL, 0); }

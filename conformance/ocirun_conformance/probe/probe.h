@@ -38,6 +38,8 @@ extern const struct action file_actions[];
 extern const struct action process_actions[];
 extern const struct action hook_actions[];
 extern const struct action mount_actions[];
+extern const struct action identity_actions[];
+extern const struct action filter_actions[];
 
 long number(const char *word); /* decimal, hexadecimal with 0x, octal with 0 */
 

@@ -142,7 +142,8 @@ def _executable(path: bytes) -> None:
         raise raw.KernelError(problem.errno or 0, "stat", os.fsdecode(path)) from None
     if stat.S_ISDIR(found.st_mode):
         raise raw.KernelError(21, "", "")
-    if not os.access(path, os.X_OK):
+    # with the real user access(2) would forget the effective capabilities
+    if not os.access(path, os.X_OK, effective_ids=True):
         raise raw.KernelError(_EACCES, "", "")
 
 
