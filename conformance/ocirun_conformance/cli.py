@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"{problem}", UNUSABLE)
     except Interrupted as interrupt:
         number = int(interrupt.args[0])
-        return _say(f"interrupted by {signal.Signals(number).name}; nothing is left behind", 128 + number)
+        return _say(f"interrupted by {signal.Signals(number).name}, and cleaned up", 128 + number)
     return max(judgement.exit_code for judgement in judgements)
 
 
@@ -153,7 +153,7 @@ def _program(command: str) -> list[str]:
         if path.is_dir():
             raise Unusable(f"runtime {words[0]}: is a directory")
         raise Unusable(f"runtime {words[0]}: {'is not executable' if path.exists() else 'does not exist'}")
-    return [os.path.abspath(found), *words[1:]]  # noqa: PTH100 - a runtime may be named by a symbolic link
+    return [os.path.abspath(found), *words[1:]]  # not resolved: a symbolic link may be its name
 
 
 def _settings(options: argparse.Namespace) -> Settings:

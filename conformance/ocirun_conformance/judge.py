@@ -31,7 +31,7 @@ OLDEST, NEWEST = "1.0.2", "1.3.0"
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run. keep: a folder for the bundles of failed cases, if they shall stay; again: the suite's own command."""
+    """How to run. keep: where the bundles of failed cases shall stay, if they shall; again: the suite's own command."""
 
     probe: Path
     words: Mapping[str, Sequence[str]]
@@ -64,7 +64,7 @@ class Judge:
     def run(self, cases: Sequence[Case]) -> Judgement:
         """All of these; those that need the host for themselves come last, one after the other.
 
-        An interrupt ends it when the cases that are under way have cleaned up. OSError: the runtime cannot be executed.
+        An interrupt ends it once the cases under way are cleaned up. OSError: the runtime cannot be executed.
         """
         begin = time.monotonic()
         try:
@@ -113,16 +113,16 @@ class Judge:
         return Judgement(shlex.join(self.program), (version.splitlines() or [""])[0])
 
     def _one(self, case: Case) -> Verdict | None:
-        if self.stop.told or (self.settings.stop_at and self._failures >= self.settings.stop_at):
+        if self.stop.fired or (self.settings.stop_at and self._failures >= self.settings.stop_at):
             return None
         try:
             verdict = self._missing(case) or self._try(case)
         except Exception:  # noqa: BLE001 - as in _outcome
             verdict = Verdict(case, Outcome.ERROR, traceback.format_exc())
-        if self.stop.told:
-            return None
         self._failures += verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
-        self.tell(verdict)
+        # an interrupted call looks like a failure
+        if not self.stop.fired:
+            self.tell(verdict)
         return verdict
 
     def _missing(self, case: Case) -> Verdict | None:

@@ -46,16 +46,21 @@ class Hung(Fails):
 
 
 class Stop:
-    """The user's wish to end. It ends the calls that are under way; later ones, which clean up, get CLEANING seconds."""
+    """The user's wish to end. It ends the calls under way; later ones, which clean up, get CLEANING seconds."""
 
     def __init__(self) -> None:
-        self.told = False
+        self._told = False
         self._event = os.eventfd(0, os.EFD_CLOEXEC)
 
     def tell(self) -> None:
         """End now."""
-        self.told = True
+        self._told = True
         os.eventfd_write(self._event, 1)
+
+    @property
+    def fired(self) -> bool:
+        """Whether it was told."""
+        return self._told
 
     def close(self) -> None:
         """Nobody will ask or tell any more."""
@@ -135,7 +140,7 @@ class Runtime:
 
     @property
     def _hurries(self) -> bool:
-        return self.hung or (self.stop is not None and self.stop.told)
+        return self.hung or (self.stop is not None and self.stop.fired)
 
     def _ends(self, pid: int, seconds: float) -> bool:
         """Whether a child ends in time, and before the user interrupts; one who interrupted waits for the cleaning."""
@@ -143,7 +148,7 @@ class Runtime:
         try:
             waiting = select.poll()
             waiting.register(process, select.POLLIN)
-            if self.stop is not None and not self.stop.told:
+            if self.stop is not None and not self.stop.fired:
                 waiting.register(self.stop, select.POLLIN)
             return process in (fd for fd, _event in waiting.poll(seconds * 1000))
         finally:

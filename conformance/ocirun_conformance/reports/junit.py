@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from ocirun_conformance.verdict import Outcome
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 def junit(judgements: Sequence[Judgement]) -> str:
     """The document, with a line's end."""
-    root = Xml.Element("testsuites", name="ocirun-conformance")
+    root = ET.Element("testsuites", name="ocirun-conformance")
     for name, judgement in zip(labels([each.program for each in judgements]), judgements, strict=True):
-        suite = Xml.SubElement(root, "testsuite", name=printable(name), **_counts([judgement]))
+        suite = ET.SubElement(root, "testsuite", {"name": printable(name), **_counts([judgement])})
         for verdict in judgement.verdicts:
             _case(suite, name, verdict)
     for key, value in _counts(judgements).items():
         root.set(key, value)
-    Xml.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, "unicode") + "\n"
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
 
 def _counts(judgements: Sequence[Judgement]) -> dict[str, str]:
@@ -47,16 +47,16 @@ def _counts(judgements: Sequence[Judgement]) -> dict[str, str]:
     }
 
 
-def _case(suite: Xml.Element, runtime: str, verdict: Verdict) -> None:
+def _case(suite: ET.Element, runtime: str, verdict: Verdict) -> None:
     subject, _, name = verdict.case.name.partition(".")
     where = f"{runtime}.{subject}"
-    made = Xml.SubElement(suite, "testcase", classname=printable(where), name=name, time=f"{verdict.seconds:.3f}")
+    made = ET.SubElement(suite, "testcase", classname=printable(where), name=name, time=f"{verdict.seconds:.3f}")
     if verdict.outcome is Outcome.NOT_RUN:
-        Xml.SubElement(made, "skipped", message=printable(f"not run: {verdict.sentence}"))
+        ET.SubElement(made, "skipped", message=printable(f"not run: {verdict.sentence}"))
     elif verdict.outcome is not Outcome.PASS:
         word = "failure" if verdict.outcome is Outcome.FAIL else "error"
         message = (verdict.sentence.strip().splitlines() or [""])[0 if word == "failure" else -1]
-        found = Xml.SubElement(made, word, message=printable(message), type=verdict.case.level)
+        found = ET.SubElement(made, word, message=printable(message), type=verdict.case.level)
         found.text = "\n".join(printable(each) for each in _details(verdict))
 
 

@@ -1,5 +1,5 @@
 "use strict";
-const form = document.querySelector("form"), duties = [...document.querySelectorAll("tbody")];
+const form = document.querySelector("form"), duties = [...document.querySelectorAll("tbody[data-level]")];
 function filter() {
     const text = form.text.value.toLowerCase(), {level, outcome, subject} = form;
     let shown = 0;
