@@ -64,7 +64,7 @@ class Judge:
     def run(self, cases: Sequence[Case]) -> Judgement:
         """All of these; those that need the host for themselves come last, one after the other.
 
-        An interrupt ends it once the cases under way are cleaned up. OSError: the runtime cannot be executed.
+        An interrupt ends it once the cases under way are cleaned up. OSError: the runtime cannot be run.
         """
         begin = time.monotonic()
         try:
