@@ -81,7 +81,7 @@ class Judge:
         return judgement
 
     def _all(self, cases: Sequence[Case]) -> list[Verdict | None]:
-        """In threads, also those that are alone: so an interrupt, which comes to the main thread, is never in a case."""
+        """In threads, also those that are alone: so an interrupt, which the main thread gets, is never in a case."""
         together = [case for case in cases if not case.alone]
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
