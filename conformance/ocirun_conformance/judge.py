@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from . import host
 from .case import Fails, NotRun
-from .runtime import RUNC, SECONDS, Runtime
+from .keep import keep
+from .runtime import RUNC, SECONDS, Runtime, Stop
 from .trial import CGROUP, Trial
 from .verdict import Judgement, Outcome, Verdict
 
@@ -29,7 +31,7 @@ OLDEST, NEWEST = "1.0.2", "1.3.0"
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run. keep: a folder for the bundles of failed cases, if they shall stay."""
+    """How to run. keep: where the bundles of failed cases shall stay, if they shall; again: the suite's own command."""
 
     probe: Path
     words: Mapping[str, Sequence[str]]
@@ -39,6 +41,7 @@ class Settings:
     keep: Path | None = None
     stop_at: int = 0
     """End after that many failures; 0 for never."""
+    again: tuple[str, ...] = ("ocirun-conformance",)
 
 
 DEFAULT_WORDS = RUNC
@@ -55,52 +58,71 @@ class Judge:
         # the container's root, even of another user, is found through it
         self.folder.chmod(0o755)
         self.version = OLDEST
+        self.stop = Stop()
         self._failures = 0
 
     def run(self, cases: Sequence[Case]) -> Judgement:
-        """All of these; those that need the host for themselves come last, one after the other."""
+        """All of these; those that need the host for themselves come last, one after the other.
+
+        An interrupt ends it once the cases under way are cleaned up. OSError: the runtime cannot be run.
+        """
         begin = time.monotonic()
         try:
             judgement = self._introduce()
-            together = [case for case in cases if not case.alone]
-            with ThreadPoolExecutor(self.settings.jobs) as pool:
-                found = list(pool.map(self._one, together))
-            found += [self._one(case) for case in cases if case.alone]
+            found = self._all(cases)
         finally:
             host.unmount_below(self.folder)
             host.remove_cgroups(CGROUP)
             shutil.rmtree(self.folder, ignore_errors=True)
+            self.stop.close()
         order = {case.name: index for index, case in enumerate(cases)}
         judgement.verdicts = sorted((each for each in found if each), key=lambda each: order[each.case.name])
         judgement.seconds = time.monotonic() - begin
         return judgement
 
+    def _all(self, cases: Sequence[Case]) -> list[Verdict | None]:
+        """In threads, also those that are alone: so an interrupt, which the main thread gets, is never in a case."""
+        together = [case for case in cases if not case.alone]
+        with ThreadPoolExecutor(self.settings.jobs) as pool:
+            try:
+                found = list(pool.map(self._one, together))
+                found += [pool.submit(self._one, case).result() for case in cases if case.alone]
+            except BaseException:
+                self.stop.tell()
+                raise
+        return found
+
     def _runtime(self, folder: Path) -> Runtime:
         root = folder / "state"
         root.mkdir()
-        return Runtime(self.program, root, self.settings.words, self.settings.seconds)
+        return Runtime(self.program, root, self.settings.words, self.settings.seconds, stop=self.stop)
 
     def _introduce(self) -> Judgement:
         """What the runtime calls itself, and which version of the specification it takes at most."""
         folder = self.folder / "introduction"
         folder.mkdir()
         runtime = self._runtime(folder)
-        version = runtime.call(runtime.command("version", {}), folder / "version.out")
-        features = runtime.call(runtime.command("features", {}), folder / "features.out")
-        try:
-            newest = json.loads(features.out)["ociVersionMax"]
-        except (ValueError, KeyError, TypeError):
-            newest = ""
-        if newest.startswith("1.") and features.code == 0:
+        version = newest = ""
+        # one that hangs will do so in the cases too
+        with contextlib.suppress(Fails, ValueError, KeyError, TypeError):
+            version = runtime.call(runtime.command("version", {}), folder / "version.out").out
+            features = runtime.call(runtime.command("features", {}), folder / "features.out")
+            newest = str(json.loads(features.out)["ociVersionMax"]) if features.code == 0 else ""
+        if newest.startswith("1."):
             self.version = min(NEWEST, newest)
-        return Judgement(shlex.join(self.program), (version.out.splitlines() or [""])[0])
+        return Judgement(shlex.join(self.program), (version.splitlines() or [""])[0])
 
     def _one(self, case: Case) -> Verdict | None:
-        if self.settings.stop_at and self._failures >= self.settings.stop_at:
+        if self.stop.fired or (self.settings.stop_at and self._failures >= self.settings.stop_at):
             return None
-        verdict = self._missing(case) or self._try(case)
+        try:
+            verdict = self._missing(case) or self._try(case)
+        except Exception:  # noqa: BLE001 - as in _outcome
+            verdict = Verdict(case, Outcome.ERROR, traceback.format_exc())
         self._failures += verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
-        self.tell(verdict)
+        # an interrupted call looks like a failure
+        if not self.stop.fired:
+            self.tell(verdict)
         return verdict
 
     def _missing(self, case: Case) -> Verdict | None:
@@ -125,21 +147,12 @@ class Judge:
         config = trial.bundles[-1].config if trial.bundles else None
         calls = tuple(trial.runtime.calls)
         left = trial.clean()
-        kept = self._keep(trial, case) if outcome is Outcome.FAIL and self.settings.keep else ""
+        verdict = Verdict(case, outcome, sentence, expected, seen, config, calls, seconds, left=tuple(left))
+        if self.settings.keep and outcome in (Outcome.FAIL, Outcome.ERROR):
+            verdict = keep(trial, verdict, self.settings.keep, self.settings.again)
         if not host.mounts_below(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        return Verdict(case, outcome, sentence, expected, seen, config, calls, seconds, kept, tuple(left))
-
-    def _keep(self, trial: Trial, case: Case) -> str:
-        """Move the failed bundles away; the command that shows the failure again."""
-        assert self.settings.keep is not None
-        place = self.settings.keep / trial.path.name
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(trial.path, place, symlinks=True, ignore=shutil.ignore_patterns("state"))
-        bundle = place / trial.bundles[-1].path.name if trial.bundles else place
-        program = shlex.join(self.program)
-        again = f"ocirun-conformance --runtime {shlex.quote(program)} --filter {shlex.quote(case.name)}"
-        return f"cd {shlex.quote(str(bundle))} && {again}"
+        return verdict
 
 
 def _outcome(case: Case, trial: Trial) -> tuple[Outcome, str, object, object]:
@@ -149,6 +162,6 @@ def _outcome(case: Case, trial: Trial) -> tuple[Outcome, str, object, object]:
         return Outcome.FAIL, problem.sentence, problem.expected, problem.seen
     except NotRun as reason:
         return Outcome.NOT_RUN, str(reason), None, None
-    except Exception:  # noqa: BLE001 - a defect of the suite is a verdict of its own, never a pass
+    except (Exception, SystemExit):  # noqa: BLE001 - a defect of the suite is a verdict of its own, never a pass
         return Outcome.ERROR, traceback.format_exc(), None, None
     return Outcome.PASS, "", None, None

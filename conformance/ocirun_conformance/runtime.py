@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -36,9 +37,38 @@ RUNC: dict[str, list[str]] = {
 
 SECONDS = 20.0
 
+CLEANING = 5.0
+"""Seconds for a call when the runtime has hung before, or when the user has interrupted."""
+
 
 class Hung(Fails):
     """The runtime did not return in time and was killed."""
+
+
+class Stop:
+    """The user's wish to end. It ends the calls under way; later ones, which clean up, get CLEANING seconds."""
+
+    def __init__(self) -> None:
+        self._told = False
+        self._event = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def tell(self) -> None:
+        """End now."""
+        self._told = True
+        os.eventfd_write(self._event, 1)
+
+    @property
+    def fired(self) -> bool:
+        """Whether it was told."""
+        return self._told
+
+    def close(self) -> None:
+        """Nobody will ask or tell any more."""
+        os.close(self._event)
+
+    def fileno(self) -> int:
+        """Is readable once it was told."""
+        return self._event
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,8 @@ class Runtime:
     seconds: float = SECONDS
     environment: Mapping[str, str] | None = None
     calls: list[Call] = field(default_factory=list)
+    stop: Stop | None = None
+    hung: bool = False
 
     def command(self, operation: str, values: Mapping[str, str], *, terminal: bool = False) -> list[str]:
         """The argument list of an operation. A word whose value is "" is left out, so that `state` can lack its id."""
@@ -93,18 +125,34 @@ class Runtime:
             process = subprocess.Popen(
                 argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True, env=self.environment
             )
-            try:
-                code = process.wait(self.seconds)
-            except subprocess.TimeoutExpired:
+            seconds = min(self.seconds, CLEANING) if self._hurries else self.seconds
+            ended = self._ends(process.pid, seconds)
+            if not ended:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                code = -signal.SIGKILL
+            code = process.wait()
         call = Call(tuple(argv), code, _text(out), _text(errors), time.monotonic() - begin)
         self.calls.append(call)
-        if call.seconds >= self.seconds and code == -signal.SIGKILL:
-            raise Hung(f"the runtime did not return within {self.seconds:g} s and was killed: {' '.join(argv)}")
+        if not ended:
+            self.hung = True
+            raise Hung(f"the runtime did not return within {seconds:g} s and was killed: {' '.join(argv)}")
         return call
+
+    @property
+    def _hurries(self) -> bool:
+        return self.hung or (self.stop is not None and self.stop.fired)
+
+    def _ends(self, pid: int, seconds: float) -> bool:
+        """Whether a child ends in time, and before the user interrupts; one who interrupted waits for the cleaning."""
+        process = os.pidfd_open(pid)
+        try:
+            waiting = select.poll()
+            waiting.register(process, select.POLLIN)
+            if self.stop is not None and not self.stop.fired:
+                waiting.register(self.stop, select.POLLIN)
+            return process in (fd for fd, _event in waiting.poll(seconds * 1000))
+        finally:
+            os.close(process)
 
 
 def _text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -294,9 +295,15 @@ class Trial:
     def _remove(self, made: Container, problems: list[str]) -> None:
         try:
             pid = made.pid if made.pid_file.exists() else 0
+        except (OSError, Fails) as problem:
+            pid = 0
+            problems.append(f"{made.ident}: {problem}")
+        try:
             if made.query().code == 0:
                 made.force()
-            if pid > 0 and host.is_in_bundle(pid, made.bundle.path):
-                os.kill(pid, signal.SIGKILL)
         except (OSError, Fails) as problem:
             problems.append(f"{made.ident}: {problem}")
+        # also when the runtime has hung
+        if pid > 0 and host.is_in_bundle(pid, made.bundle.path):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -22,7 +22,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One case with one runtime. sentence: why, unless it passed; config: what config.json was at the end."""
+    """One case with one runtime. sentence: why, unless it passed; config: what config.json was at the end.
+
+    kept, by_hand: with a kept bundle, the command that judges again, and the one that only repeats the calls.
+    """
 
     case: Case
     outcome: Outcome
@@ -33,6 +36,7 @@ class Verdict:
     calls: tuple[Call, ...] = ()
     seconds: float = 0.0
     kept: str = ""
+    by_hand: str = ""
     left: tuple[str, ...] = ()
 
 

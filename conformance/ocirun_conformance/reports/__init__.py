@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .html import html
+from .json import json
+from .junit import junit
+from .markdown import markdown
 from .tap import tap
 from .text import text
 
@@ -12,4 +16,11 @@ if TYPE_CHECKING:
 
     from ocirun_conformance.verdict import Judgement
 
-FORMATS: dict[str, Callable[[Sequence[Judgement]], str]] = {"tap": tap, "text": text}
+FORMATS: dict[str, Callable[[Sequence[Judgement]], str]] = {
+    "text": text,
+    "tap": tap,
+    "junit": junit,
+    "json": json,
+    "html": html,
+    "markdown": markdown,
+}
