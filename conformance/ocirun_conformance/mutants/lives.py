@@ -51,7 +51,7 @@ def _remove(good: Good) -> None:
 @_at("create")
 def _create_starts(good: Good) -> int:
     """Create runs the program at once."""
-    return good.run() or good.run(good.request.again("start"), quiet=True) and 0
+    return good.run() or (good.run(good.request.again("start"), quiet=True) and 0)
 
 
 @_at("create")
