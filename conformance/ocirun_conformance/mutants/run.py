@@ -150,15 +150,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.sample:
         chosen = chosen[:: max(1, len(chosen) // options.sample)][: options.sample]
     begin = time.monotonic()
+    runtime = str(Path(options.runtime).resolve())
     settings = Settings(probe.build(), RUNC, options.jobs)
-    known, broken = learn(options.runtime, settings)
+    known, broken = learn(runtime, settings)
     if broken or not known:
         for verdict in broken:
             sys.stdout.write(f"{verdict.outcome.value}\t{verdict.case.name}\t{verdict.sentence}\n")
         sys.stdout.write("the suite does not pass with the good runtime, so that mutants prove nothing\n")
         return 2
     probe.build("ocirun_conformance.mutants", "hook")
-    killed = _all(chosen, options.runtime, known, replace(settings, jobs=1, stop_at=1), options.jobs)
+    killed = _all(chosen, runtime, known, replace(settings, jobs=1, stop_at=1), options.jobs)
     return _tell(chosen, killed, begin)
 
 
