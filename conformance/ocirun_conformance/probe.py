@@ -30,12 +30,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirun-conformance"
 
 
-def build() -> Path:
-    """The probe's path; compiled if this source has not been compiled here before."""
-    folder = resources.files(__package__).joinpath("probe")
+def build(package: str = __package__, program: str = "probe") -> Path:
+    """The probe's path; compiled if this source has not been compiled here before. program: its folder's name."""
+    folder = resources.files(package).joinpath(program)
     sources = sorted((each.name, each.read_bytes()) for each in folder.iterdir() if each.name.endswith((".c", ".h")))
     digest = hashlib.sha256(repr((sources, FLAGS, sysconfig.get_platform())).encode()).hexdigest()[:16]
-    built = cache_folder() / f"probe-{digest}"
+    built = cache_folder() / f"{program}-{digest}"
     if built.exists():
         return built
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
@@ -47,7 +47,7 @@ def build() -> Path:
         for source, text in sources:
             place.joinpath(source).write_bytes(text)
         files = [str(place / source) for source, _ in sources if source.endswith(".c")]
-        made = place / "probe"
+        made = place / program
         done = subprocess.run([compiler, *FLAGS, "-o", str(made), *files], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NoProbe(f"the probe cannot be compiled: {done.stderr.strip().splitlines()[-1:]}")
