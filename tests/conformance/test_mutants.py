@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ocirun_conformance import catalogue
 from ocirun_conformance.mutants.documents import edit
 from ocirun_conformance.mutants.duties import DUTIES

@@ -146,3 +146,13 @@ def test_a_frozen_cgroup_is_refused(box: Box) -> None:
         sentence = one_sentence(box.create(looking(f"/{box.ident}")).expect(1))
         assert f"/linux/cgroupsPath: the cgroup {group} is frozen" in sentence
         (group / "freezer.state").write_text("THAWED")
+
+
+def test_a_parent_that_has_no_processors_yet_gets_them(box: Box) -> None:
+    """As another runtime leaves it for a moment, between making a cgroup and filling its cpuset."""
+    need(lambda: controller("cpuset"))
+    with cgroup("cpuset", box.ident) as parent:
+        assert not (parent / "cpuset.cpus").read_text().strip()
+        box.write(looking(f"/{box.ident}/below"))
+        box.runtime.run(box.ident, box.bundle).ok()
+        assert (parent / "cpuset.cpus").read_text() == (TOP / "cpuset" / "cpuset.cpus").read_text()

@@ -110,15 +110,15 @@ def the_affinity_of_the_first_process(trial: Trial) -> None:
 
 
 @each(
-    row("DEFAULT", "RT-039", "DEFAULT", "", []),
-    row("BIND", "RT-039", "BIND", "0", []),
-    row("BIND and STATIC_NODES", "RT-039", "BIND", "0", ["STATIC_NODES"]),
-    row("BIND and NUMA_BALANCING", "RT-039", "BIND", "0", ["NUMA_BALANCING"]),
-    row("INTERLEAVE and RELATIVE_NODES", "RT-039", "INTERLEAVE", "0-0", ["RELATIVE_NODES"]),
-    row("WEIGHTED_INTERLEAVE", "RT-039", "WEIGHTED_INTERLEAVE", "0", []),
-    row("PREFERRED", "RT-039", "PREFERRED", "0", []),
-    row("PREFERRED_MANY", "RT-039", "PREFERRED_MANY", "0", []),
-    row("LOCAL", "RT-039", "LOCAL", "", []),
+    row("DEFAULT", "RT-039 FEL-008", "DEFAULT", "", []),
+    row("BIND", "RT-039 FEL-008", "BIND", "0", []),
+    row("BIND and STATIC_NODES", "RT-039 FEL-008 FEL-009", "BIND", "0", ["STATIC_NODES"]),
+    row("BIND and NUMA_BALANCING", "RT-039 FEL-008 FEL-009", "BIND", "0", ["NUMA_BALANCING"]),
+    row("INTERLEAVE and RELATIVE_NODES", "RT-039 FEL-008 FEL-009", "INTERLEAVE", "0-0", ["RELATIVE_NODES"]),
+    row("WEIGHTED_INTERLEAVE", "RT-039 FEL-008", "WEIGHTED_INTERLEAVE", "0", []),
+    row("PREFERRED", "RT-039 FEL-008", "PREFERRED", "0", []),
+    row("PREFERRED_MANY", "RT-039 FEL-008", "PREFERRED_MANY", "0", []),
+    row("LOCAL", "RT-039 FEL-008", "LOCAL", "", []),
 )
 def memory_policy(trial: Trial, mode: str, nodes: str, flags: list[str]) -> None:
     """the program's memory policy is MPOL_{0} of the nodes "{1}" with the flags {2}"""

@@ -61,7 +61,7 @@ def several_rules(trial: Trial) -> None:
     expect_equal(seen, ["EMLINK", "EXDEV"], "the errors of two rules")
 
 
-@each(row("ALLOW", "RT-039", "ALLOW"), row("LOG", "RT-039", "LOG"))
+@each(row("ALLOW", "RT-039 FEL-003", "ALLOW"), row("LOG", "RT-039 FEL-003", "LOG"))
 def actions_that_let_pass(trial: Trial, name: str) -> None:
     """SCMP_ACT_{0} lets the call pass"""
     claims.must_claim(trial, f"SCMP_ACT_{name}", ACTIONS)
@@ -71,9 +71,9 @@ def actions_that_let_pass(trial: Trial, name: str) -> None:
 
 
 @each(
-    row("KILL", "RT-039", "KILL", True),
-    row("KILL_THREAD", "RT-039", "KILL_THREAD", True),
-    row("KILL_PROCESS", "RT-039", "KILL_PROCESS", False),
+    row("KILL", "RT-039 FEL-003", "KILL", True),
+    row("KILL_THREAD", "RT-039 FEL-003", "KILL_THREAD", True),
+    row("KILL_PROCESS", "RT-039 FEL-003", "KILL_PROCESS", False),
 )
 def actions_that_kill(trial: Trial, name: str, goes_on: bool) -> None:
     """SCMP_ACT_{0} ends who makes the call by SIGSYS, and the process's other threads live on: {1}"""
@@ -85,7 +85,7 @@ def actions_that_kill(trial: Trial, name: str, goes_on: bool) -> None:
     expect_equal(report[1]["goes_on"], goes_on, "whether the other thread goes on")
 
 
-@case("RT-039")
+@case("RT-039", "FEL-003")
 def the_action_trap(trial: Trial) -> None:
     """SCMP_ACT_TRAP sends SIGSYS, which names the call"""
     claims.must_claim(trial, "SCMP_ACT_TRAP", ACTIONS)
@@ -96,7 +96,7 @@ def the_action_trap(trial: Trial) -> None:
     expect_equal(report[1]["signal"], signal.SIGSYS.value, "the signal without a handler")
 
 
-@each(row("default", "RT-039", None, errno.EPERM), row("7", "RT-039", 7, 7))
+@each(row("default", "RT-039 FEL-003", None, errno.EPERM), row("7", "RT-039 FEL-003", 7, 7))
 def the_action_trace(trial: Trial, value: int | None, expected: int) -> None:
     """SCMP_ACT_TRACE tells a tracer errnoRet: {1}"""
     claims.must_claim(trial, "SCMP_ACT_TRACE", ACTIONS)

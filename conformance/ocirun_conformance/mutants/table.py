@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,9 @@ SWAPS = {
 def applied(rows: tuple[Property, ...] = CONFIG) -> Iterator[Property]:
     """The leaves that a Linux runtime applies and that have mutants."""
     for row in rows:
-        if row.kind not in ("object", "array", "opaque") and row.status == "applied":
-            if not row.pointer.startswith(tuple(EXEMPT)):
-                yield row
+        leaf = row.kind not in ("object", "array", "opaque") and row.status == "applied"
+        if leaf and not row.pointer.startswith(tuple(EXEMPT)):
+            yield row
 
 
 def altering(row: Property) -> str:
@@ -109,7 +110,7 @@ def _more_edits() -> Iterator[str]:
     yield "grow /process/args mutant"
     for name in ("bounding", "effective", "permitted"):
         yield f"grow /process/capabilities/{name} CAP_SYS_CHROOT"
-    for source, target in zip(HOOKS, HOOKS[1:], strict=False):
+    for source, target in itertools.pairwise(HOOKS):
         yield f"move /hooks/{source} {target}"
         yield f"move /hooks/{target} {source}"
     for name in HOOKS:

@@ -65,14 +65,21 @@ def create(found: Hierarchies, path: str, settings: list[Setting], host: Host, k
 
 
 def _furnish(path: str) -> None:
-    """A new cpuset has neither processors nor memory nodes, and takes no process without: it gets its parent's."""
+    """A new cpuset has neither processors nor memory nodes, and takes no process without: it gets its parent's.
+
+    The parent may be new too: another runtime has made it and not come to this yet. The hierarchy's root has all.
+    """
     for name in _SETS:
         try:
             if groupfs.read(f"{path}/{name}").strip():
                 continue
         except FileNotFoundError:
             return
-        value = groupfs.read(f"{os.path.dirname(path)}/{name}")
+        parent = os.path.dirname(path)
+        value = groupfs.read(f"{parent}/{name}")
+        if not value.strip():
+            _furnish(parent)
+            value = groupfs.read(f"{parent}/{name}")
         try:
             groupfs.write(f"{path}/{name}", value)
         except OSError as problem:
