@@ -66,7 +66,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "less": _number(lambda value: value - 1),
     "double": _number(lambda value: value * 2 if value > 0 else value),
     "other": other,
-    "text": lambda value: str(value),
+    "text": str,
     "empty": lambda value: type(value)() if isinstance(value, list | dict | str) else value,
     "reverse": _list(lambda value: value[::-1]),
     "cut": _list(lambda value: value[:1]),
