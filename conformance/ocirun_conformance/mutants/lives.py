@@ -59,7 +59,7 @@ def _create_takes_over(good: Good) -> int:
     """A used id goes to the new container."""
     if good.status != "unknown":
         _remove(good)
-    return good.become()
+    good.become()
 
 
 @_at("create")
@@ -141,7 +141,7 @@ def _create_refuses(good: Good, pointer: str) -> int:
     if original and edited(original, ["drop", pointer]):
         os.write(2, f"{pointer}: not supported\n".encode())
         return 1
-    return good.become()
+    good.become()
 
 
 @_at("create")
@@ -162,7 +162,7 @@ def _create_changes_owner(good: Good) -> int:
 def _create_leaks(good: Good) -> int:
     """A file of the host stays open."""
     os.set_inheritable(os.open("/etc/passwd", os.O_RDONLY), True)
-    return good.become()
+    good.become()
 
 
 @_at("create")
@@ -215,7 +215,7 @@ def _start_rereads(good: Good) -> int:
         if now != text:
             _remove(good)
             return good.run(argv) or good.run()
-    return good.become()
+    good.become()
 
 
 LIVES["start-rereads"] = _start_rereads
@@ -356,7 +356,7 @@ def _state_lingers(good: Good) -> int:
         with open(memory, "rb") as file:
             os.write(1, file.read())
         return 0
-    return good.become()
+    good.become()
 
 
 LIVES["state-lingers"] = _state_lingers

@@ -137,7 +137,7 @@ def attack(name: str, runtime: str, names: Sequence[str], settings: Settings) ->
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when every mutant that is not equivalent is killed, 1 when one survives, 2 when the suite does not pass."""
+    """0 when all but the equivalent are killed, 1 when one survives, 2 when the suite itself does not pass."""
     reader = argparse.ArgumentParser(prog="dev mutants", description="Prove that the conformance suite can fail.")
     reader.add_argument("runtime", help="the path of a good runtime")
     reader.add_argument("--sample", metavar="N", type=int, default=0, help="only N of them, always the same")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def spoil(words: list[str], program: str, argv: list[str]) -> int:
-    """Do the call, spoiled. words: the mutant's name; program: the good runtime; the exit code, if it returns."""
+    """Do the call, spoiled. words: the mutant's name; program: the good runtime; the result: the exit code."""
     request = Request(argv)
     good = Good(program, request)
     if request.operation in ("", "force"):

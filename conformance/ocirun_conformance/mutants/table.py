@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ocirun_spec.mount_options import OPTIONS
@@ -52,8 +52,8 @@ SWAPS = {
 def applied(rows: tuple[Property, ...] = CONFIG) -> Iterator[Property]:
     """The leaves that a Linux runtime applies and that have mutants."""
     for row in rows:
-        leaf = row.kind not in ("object", "array", "opaque") and row.status == "applied"
-        if leaf and not row.pointer.startswith(tuple(EXEMPT)):
+        leaf = row.kind not in ("object", "array", "opaque")
+        if leaf and row.status == "applied" and not row.pointer.startswith(tuple(EXEMPT)):
             yield row
 
 
@@ -76,7 +76,7 @@ def altering(row: Property) -> str:
         return (
             f"double {pointer}" if any(each in pointer for each in DOUBLED) and row.high != 65535 else f"more {pointer}"
         )
-    return f"other {pointer[:-1]}-1" if pointer.endswith("args/*") else f"other {pointer}"
+    return f"other {pointer[:-1]}-1" if row.kind == "string" and pointer.endswith("args/*") else f"other {pointer}"
 
 
 def _edits() -> Iterator[str]:
@@ -110,7 +110,7 @@ def _more_edits() -> Iterator[str]:
     yield "grow /process/args mutant"
     for name in ("bounding", "effective", "permitted"):
         yield f"grow /process/capabilities/{name} CAP_SYS_CHROOT"
-    for source, target in itertools.pairwise(HOOKS):
+    for source, target in pairwise(HOOKS):
         yield f"move /hooks/{source} {target}"
         yield f"move /hooks/{target} {source}"
     for name in HOOKS:
