@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from .case import Fails
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -70,7 +72,9 @@ class Report:
         self.lines = list(lines)
 
     def __getitem__(self, index: int) -> Facts:
-        """The facts of the action at `index`."""
+        """The facts of the action at `index`; fails the case when the program has not come so far."""
+        if not -len(self.lines) <= index < len(self.lines):
+            raise Fails(f"the program has done {len(self.lines)} of its actions only", seen=self.lines[-1:])
         return self.lines[index]
 
     def __len__(self) -> int:
@@ -78,8 +82,11 @@ class Report:
 
     @property
     def facts(self) -> Facts:
-        """The facts of the first `report`."""
-        return next(line for line in self.lines if line["action"] == "report")
+        """The facts of the first `report`; fails the case when the program has not come so far."""
+        for line in self.lines:
+            if line["action"] == "report":
+                return line
+        raise Fails("the program has not said what it sees", seen=self.lines)
 
     @property
     def mounts(self) -> dict[str, Facts]:
