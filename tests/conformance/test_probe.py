@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ocirun_conformance.case import Fails
 from ocirun_conformance.probe import Report
 
