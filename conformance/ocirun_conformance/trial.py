@@ -112,14 +112,7 @@ class Container:
 
     def state(self) -> dict[str, Any]:
         """The state document; fails the case if there is none."""
-        call = ok(self.query(), "state")
-        try:
-            document = json.loads(call.out)
-        except ValueError:
-            raise Fails("state does not print JSON", seen=call.out) from None
-        expect(isinstance(document, dict), "state does not print an object", seen=call.out)
-        found: dict[str, Any] = document
-        return found
+        return document(ok(self.query(), "state"), "state")
 
     @property
     def status(self) -> str:
@@ -169,6 +162,17 @@ class Container:
         """Until the probe has written that many lines."""
         wait_until(lambda: self.output.count("\n") >= count, f"{count} lines of the program")
         return self.report
+
+
+def document(call: Call, operation: str) -> dict[str, Any]:
+    """The JSON object that a call has printed; fails the case if it is none."""
+    try:
+        found = json.loads(call.out)
+    except ValueError:
+        raise Fails(f"{operation} does not print JSON", seen=call.out) from None
+    expect(isinstance(found, dict), f"{operation} does not print an object", seen=call.out)
+    printed: dict[str, Any] = found
+    return printed
 
 
 def ok(call: Call, what: str) -> Call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from ocirun_conformance.case import Fails, NotRun, case, each, expect, expect_eq
 from ocirun_conformance.facility import effective_capabilities
 from ocirun_conformance.recorder import STAGES, Recorder, live
 from ocirun_conformance.schema import VERSION
-from ocirun_conformance.trial import ok
+from ocirun_conformance.trial import document, ok
 
 if TYPE_CHECKING:
     from ocirun_conformance.trial import Trial
@@ -25,13 +24,7 @@ def claims(trial: Trial) -> dict[str, Any]:
     call = trial.runtime.call(trial.runtime.command("features", {}), trial.new_file("features"))
     if call.code != 0:
         raise NotRun("the runtime has no features command")
-    try:
-        document = json.loads(call.out)
-    except ValueError:
-        raise Fails("features does not print JSON", seen=call.out) from None
-    expect(isinstance(document, dict), "features does not print an object", seen=call.out)
-    found: dict[str, Any] = document
-    return found
+    return document(call, "features")
 
 
 def claimed(trial: Trial, *names: str) -> list[str]:

@@ -91,16 +91,6 @@ static void limits(void) {
     json_close(']');
 }
 
-/* struct sched_attr of <linux/sched/types.h>, as long as version 1 */
-struct attributes {
-    unsigned size, policy;
-    unsigned long long flags;
-    int nice;
-    unsigned priority;
-    unsigned long long runtime, deadline, period;
-    unsigned least, most;
-};
-
 static void scheduling(void) {
     struct attributes found = {0};
     if (syscall(SYS_sched_getattr, 0, &found, sizeof found, 0) == 0) {

@@ -7,20 +7,10 @@
 
 #include "probe.h"
 
-/* struct sched_attr of <linux/sched/types.h>, as long as version 1 */
-struct wish {
-    unsigned size, policy;
-    unsigned long long flags;
-    int nice;
-    unsigned priority;
-    unsigned long long runtime, deadline, period;
-    unsigned least, most;
-};
-
 /* schedule POLICY FLAGS NICE PRIORITY RUNTIME DEADLINE PERIOD: sched_setattr(2) */
 static void schedule(int count, char **words) {
     (void)count;
-    struct wish wish = {
+    struct attributes wish = {
         .size = sizeof wish,
         .policy = (unsigned)number(words[0]),
         .flags = (unsigned long long)number(words[1]),

@@ -41,6 +41,16 @@ extern const struct action mount_actions[];
 extern const struct action identity_actions[];
 extern const struct action filter_actions[];
 
+/* struct sched_attr of <linux/sched/types.h>, as long as version 1 */
+struct attributes {
+    unsigned size, policy;
+    unsigned long long flags;
+    int nice;
+    unsigned priority;
+    unsigned long long runtime, deadline, period;
+    unsigned least, most;
+};
+
 long number(const char *word); /* decimal, hexadecimal with 0x, octal with 0 */
 
 #endif
