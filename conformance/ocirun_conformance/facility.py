@@ -177,3 +177,27 @@ def ext4() -> str:
         return "needs mkfs.ext4(8) and losetup(8)"
     known = Path("/proc/filesystems").read_text().split()
     return mounting.missing() or ("" if "ext4" in known else "needs a kernel with ext4")
+
+
+def release() -> tuple[int, ...]:
+    """The kernel's version, such as (6, 1)."""
+    return tuple(int(word) for word in os.uname().release.split("-")[0].split(".")[:2])
+
+
+@_need("messages of the kernel")
+def kernel_messages() -> str:
+    """What seccomp logs comes into /dev/kmsg, because no audit daemon takes it."""
+    if root.missing():
+        return root.missing()
+    if not Path("/proc/self/loginuid").exists():
+        return "needs a kernel with CONFIG_AUDIT"
+    if any(_name(process) == "auditd" for process in Path("/proc").glob("[0-9]*")):
+        return "needs the messages of the kernel, which auditd takes"
+    return "" if os.access("/dev/kmsg", os.R_OK) else "needs to read /dev/kmsg"
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""  # it has ended

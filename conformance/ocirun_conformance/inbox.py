@@ -100,10 +100,11 @@ class Inbox:
 
 
 class Agent:
-    """Answers notifications with one errno; 0 lets the call go on."""
+    """Answers notifications with one errno; 0 lets the call go on. think: called before with who makes the call."""
 
-    def __init__(self, trial: Trial, errno: int) -> None:
+    def __init__(self, trial: Trial, errno: int, think: Callable[[int], None] | None = None) -> None:
         self.errno = errno
+        self._think = think
         self.seen: list[int] = []
         self._stop, self._stopped = os.pipe()
         self._threads: list[threading.Thread] = []
@@ -129,8 +130,10 @@ class Agent:
             notification = bytearray(_NOTIFICATION.size)
             try:
                 fcntl.ioctl(fd, RECEIVE, notification)
-                ident, _pid, _flags, call, *_ = _NOTIFICATION.unpack(notification)
+                ident, pid, _flags, call, *_ = _NOTIFICATION.unpack(notification)
                 self.seen.append(call)
+                if self._think:
+                    self._think(pid)
                 fcntl.ioctl(fd, SEND, _RESPONSE.pack(ident, 0, -self.errno, 0 if self.errno else CONTINUE))
             except OSError:
                 continue  # the process was killed meanwhile, or this is no descriptor of seccomp's

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .table import Mutant
 
+KILLERS = "killers.tsv"
 WRAPPER = str(Path(__file__).with_name("wrapper.py"))
 
 
@@ -51,11 +52,27 @@ class Known:
     seconds: float = 0.0
 
 
-def equivalents() -> dict[str, str]:
-    """The mutants that nobody can tell from the good runtime on this host, and why."""
-    text = resources.files(__package__).joinpath("equivalents.tsv").read_text("utf-8")
+def _table(name: str) -> dict[str, str]:
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
     rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
     return {row[0]: row[1] for row in rows}
+
+
+def equivalents() -> dict[str, str]:
+    """The mutants that nobody can tell from the good runtime on this host, and why."""
+    return _table("equivalents.tsv")
+
+
+def killers() -> dict[str, str]:
+    """The case that has killed a mutant before; it is tried first."""
+    return _table(KILLERS)
+
+
+def note(killed: dict[str, str]) -> None:
+    """Write down which case kills which mutant, with what is known of mutants that were not tried now."""
+    known = killers() | {name: case for name, case in killed.items() if case}
+    rows = [f"{name}\t{known[name]}\n" for name in mutants() if name in known]
+    Path(__file__).with_name(KILLERS).write_text("mutant\tcase\n" + "".join(rows), "utf-8")
 
 
 def learn(runtime: str, settings: Settings) -> tuple[dict[str, Known], list[Verdict]]:
@@ -145,6 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", metavar="TEXT", action="append", default=[], help="only those whose name has this text"
     )
     reader.add_argument("--jobs", metavar="N", type=int, default=2, help="mutants side by side")
+    reader.add_argument("--note", action="store_true", help=f"write the killers down in {KILLERS}")
     options = reader.parse_args(argv)
     chosen = [m for m in mutants().values() if not options.only or any(text in m.name for text in options.only)]
     if options.sample:
@@ -159,35 +177,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write("the suite does not pass with the good runtime, so that mutants prove nothing\n")
         return 2
     probe.build("ocirun_conformance.mutants", "hook")
-    killed = _all(chosen, runtime, known, replace(settings, jobs=1, stop_at=1), options.jobs)
-    return _tell(chosen, killed, begin)
-
-
-def _all(chosen: list[Mutant], runtime: str, known: dict[str, Known], settings: Settings, jobs: int) -> dict[str, str]:
-    """Each mutant's killer. Cases that need the host for themselves come when nothing else runs."""
-    cases = case_module.all_cases()
+    hunt = Hunt(runtime, known, replace(settings, jobs=1, stop_at=1))
     same = equivalents()
-    lists = {each.name: candidates(each, known) for each in chosen if each.name not in same}
-    together = {name: [each for each in names if not cases[each].alone] for name, names in lists.items()}
-    # Processes of their own: the cgroups of a run have the process id in their name.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        tasks = {name: pool.submit(attack, name, runtime, names, settings) for name, names in together.items()}
-        killed = {name: task.result() for name, task in tasks.items()}
-    for name in [name for name, killer in killed.items() if not killer]:
-        killed[name] = attack(name, runtime, [each for each in lists[name] if cases[each].alone], settings)
-    return killed
+    for each in chosen:
+        if each.name in same:
+            sys.stdout.write(f"equivalent\t{each.name}\t{same[each.name]}\n")
+    hunt.run([each for each in chosen if each.name not in same], options.jobs)
+    if options.note:
+        note(hunt.killed)
+    return _tell(len(chosen), hunt.killed, begin)
 
 
-def _tell(chosen: list[Mutant], killed: dict[str, str], begin: float) -> int:
-    same = equivalents()
-    for mutant in chosen:
-        killer = killed.get(mutant.name, "")
-        word = "equivalent" if mutant.name in same else "killed" if killer else "SURVIVED"
-        sys.stdout.write(f"{word}\t{mutant.name}\t{same.get(mutant.name, killer)}\n")
+class Hunt:
+    """Looks for a case that kills each mutant. killed: the case by the mutant's name, "" for one that survives."""
+
+    def __init__(self, runtime: str, known: dict[str, Known], settings: Settings) -> None:
+        self.runtime = runtime
+        self.known = known
+        self.settings = settings
+        self.killed: dict[str, str] = {}
+
+    def run(self, chosen: Sequence[Mutant], jobs: int) -> None:
+        """Each one's verdict is printed as soon as it is known."""
+        alone = {name for name, case in case_module.all_cases().items() if case.alone}
+        first = killers()
+        lists: dict[str, list[str]] = {}
+        for each in chosen:
+            names = candidates(each, self.known)
+            lists[each.name] = sorted(names, key=first.get(each.name, "").__ne__)
+        # Processes of their own: the cgroups of a run have the process id in their name.
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            tasks = {}
+            for name, names in lists.items():
+                together = [] if first.get(name) in alone else [case for case in names if case not in alone]
+                tasks[pool.submit(attack, name, self.runtime, together, self.settings)] = name
+            for task in as_completed(tasks):
+                self._tell(tasks[task], task.result(), last=False)
+        # Cases that need the host for themselves come when nothing else runs.
+        for name in [name for name, killer in self.killed.items() if not killer]:
+            names = lists[name] if first.get(name) in alone else [case for case in lists[name] if case in alone]
+            self._tell(name, attack(name, self.runtime, names, self.settings), last=True)
+
+    def _tell(self, name: str, killer: str, *, last: bool) -> None:
+        self.killed[name] = killer
+        if killer or last:
+            sys.stdout.write(f"{'killed' if killer else 'SURVIVED'}\t{name}\t{killer}\n")
+            sys.stdout.flush()
+
+
+def _tell(count: int, killed: dict[str, str], begin: float) -> int:
     dead = sum(bool(each) for each in killed.values())
     score = 100 * dead / len(killed) if killed else 100.0
     sys.stdout.write(
-        f"{len(chosen)} mutants: {dead} killed, {len(killed) - dead} survived, {len(chosen) - len(killed)} equivalent; "
+        f"{count} mutants: {dead} killed, {len(killed) - dead} survived, {count - len(killed)} equivalent; "
         f"score {score:.1f} %; {time.monotonic() - begin:.0f} s\n"
     )
     return 0 if dead == len(killed) else 1
