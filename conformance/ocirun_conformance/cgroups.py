@@ -184,26 +184,29 @@ def limited(trial: Trial, resources: Mapping[str, Any], *actions: Sequence[objec
     return config
 
 
-def create(trial: Trial, wanted: Limit, *actions: Sequence[object]) -> Container:
+def create(trial: Trial, wanted: Limit, *actions: Sequence[object], may_refuse: str = "") -> Container:
     """A created container with a limit that this kernel takes.
 
     On cgroup2 a runtime MAY convert what is made for cgroup v1 (config-linux.md, Unified), so it may also refuse.
+    may_refuse: why it may do so for another reason.
     """
     made = trial.container(limited(trial, wanted.resources, *actions))
     call = made.create()
     if call.code and generation(wanted.controller) == 2 and "unified" not in wanted.resources:
         raise NotRun("the runtime refuses to convert this limit to cgroup v2, which it may; see its error")
+    if call.code and may_refuse:
+        raise NotRun(f"the runtime refuses this limit, which it may: {may_refuse}")
     ok(call, "create")
     made.watch()
     return made
 
 
-def applied(trial: Trial, wanted: Limit) -> None:
+def applied(trial: Trial, wanted: Limit, *, may_refuse: str = "") -> None:
     """After create the container's cgroup shows the limit, in one of the ways that this kernel knows."""
     sets, reason = taken(trial, wanted)
     if not sets:
         raise NotRun(reason)
-    made = create(trial, wanted)
+    made = create(trial, wanted, may_refuse=may_refuse)
     place = folder(made.pid, wanted.controller)
     seen = [read_files(place, each) for each in sets]
     good = any(holds(found, each) for found, each in zip(seen, sets, strict=True))

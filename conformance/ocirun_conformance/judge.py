@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 import shutil
 import tempfile
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .case import Case
 
 OLDEST, NEWEST = "1.0.2", "1.3.0"
+_NAMED = re.compile(r"^spec: (\S+)$", re.MULTILINE)
+"""What a runtime without features says in its version of the specification that it follows."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,10 @@ class Judge:
             newest = str(json.loads(features.out)["ociVersionMax"]) if features.code == 0 else ""
         if newest.startswith("1."):
             self.version = min(NEWEST, newest)
-        return Judgement(shlex.join(self.program), (version.splitlines() or [""])[0])
+        # only told to the reader: the form is that of runc and crun
+        named = _NAMED.search(version)
+        claims = newest or (named[1] if named else "")
+        return Judgement(shlex.join(self.program), (version.splitlines() or [""])[0], claims=claims)
 
     def _one(self, case: Case) -> Verdict | None:
         if self.stop.fired or (self.settings.stop_at and self._failures >= self.settings.stop_at):

@@ -121,13 +121,18 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def beside(recorder: Recorder, operation: Callable[[], Call], name: str) -> Iterator[Future[Call]]:
-    """While the operation is under way and the hook of that name waits; lets it go in the end."""
+def beside(
+    recorder: Recorder, operation: Callable[[], Call], name: str, *, later: bool = False
+) -> Iterator[Future[Call]]:
+    """While the operation is under way and the hook of that name waits; lets it go in the end.
+
+    later: the hook need not have begun when the operation returns.
+    """
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(operation)
         try:
-            wait_until(lambda: name in recorder.order or call.done(), f"the {name} hook")
-            expect(not call.done() or name in recorder.order, f"the operation returns without running the {name} hook")
+            wait_until(lambda: name in recorder.order or (call.done() and not later), f"the {name} hook")
+            expect(name in recorder.order, f"the operation returns without running the {name} hook")
             yield call
         finally:
             recorder.release()
@@ -135,9 +140,15 @@ def beside(recorder: Recorder, operation: Callable[[], Call], name: str) -> Iter
 
 def live(trial: Trial, recorder: Recorder) -> Container:
     """From create to delete; the program is running before it is killed."""
-    made = trial.started(recorder.config)
+    made = trial.created(recorder.config)
+    live_on(made, recorder)
+    return made
+
+
+def live_on(made: Container, recorder: Recorder) -> None:
+    """From start to delete of a created container."""
+    ok(made.start(), "start")
     recorder.await_mark("program")
     ok(made.kill("KILL"), "kill")
     made.wait()
     ok(made.delete(), "delete")
-    return made

@@ -42,12 +42,16 @@ class Verdict:
 
 @dataclass
 class Judgement:
-    """All verdicts about one runtime. version: the first line that it says of itself."""
+    """All verdicts about one runtime. version: the first line that it says of itself.
+
+    claims: the newest version of the specification that it says it follows, "" when it says nothing of that.
+    """
 
     program: str
     version: str
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
+    claims: str = ""
 
     def count(self, outcome: Outcome, level: str = "") -> int:
         """How many cases ended so, of one level or of all."""

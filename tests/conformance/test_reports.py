@@ -32,7 +32,7 @@ def judgements() -> list[Judgement]:
         )
         for outcome, ident in zip(Outcome, ("RT-001", "RT-002", "RT-003", "RT-004"), strict=True)
     ]
-    return [Judgement("/bin/runtime", HOSTILE, verdicts, 1.0)]
+    return [Judgement("/bin/runtime", HOSTILE, verdicts, 1.0, f"1.0.2-dev {HOSTILE}")]
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
@@ -56,6 +56,11 @@ def test_json_has_every_duty() -> None:
     found = {row["id"]: row["runtimes"][0]["outcome"] for row in document["requirements"]}
     assert len(found) == 276
     assert [found[f"RT-00{number}"] for number in (1, 2, 3, 4)] == ["pass", "fail", "not run", "error"]
+
+
+@pytest.mark.parametrize("name", ["text", "json", "html", "markdown"])
+def test_a_reader_learns_which_specification_a_runtime_claims(name: str) -> None:
+    assert "1.0.2-dev" in FORMATS[name](judgements())
 
 
 def test_tap_has_a_value_in_each_line_of_its_blocks() -> None:

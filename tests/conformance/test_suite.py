@@ -68,6 +68,18 @@ def test_an_exception_in_a_case_is_an_error(tmp_path: Path, problem: BaseExcepti
     assert judgement.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("features", "claims"), [("exit 1", "1.0.0"), ("""echo '{"ociVersionMax": "1.1.0"}'""", "1.1.0")]
+)
+def test_the_version_that_a_runtime_claims_is_told(
+    suite: Suite, script: Callable[[str, str], str], features: str, claims: str
+) -> None:
+    line = f"""case "$1" in --version) printf 'named 1\\nspec: 1.0.0\\n' ;; features) {features} ;; *) exit 1 ;; esac"""
+    done = suite("--runtime", script("named", line), *ONE, "--format", "json")
+    (found,) = json.loads(done.stdout)["runtimes"]
+    assert (found["version"], found["claims"]) == ("named 1", claims), done.stderr
+
+
 def test_the_kept_commands_show_the_failure_again(
     suite: Suite, script: Callable[[str, str], str], tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ocirun_conformance import cgroups, facility
+from ocirun_conformance import cgroups, claims, facility
 from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
 from ocirun_conformance.cgroups import Limit, generation, limit, limited, own_cgroup, set_file, shown, weights
 from ocirun_conformance.trial import ok
@@ -44,6 +44,9 @@ LIMITS: dict[str, Limit] = {
     "idle": cpu({"idle": 1}, {"cpu.idle": "1"}, {"cpu.idle": "1"}),
 }
 
+YOUNG = ("burst", "idle")
+"""Of specification 1.1.0: for an older runtime they are unknown properties, which it has to ignore."""
+
 REALTIME = cpu(
     {"realtimeRuntime": 1000, "realtimePeriod": 500_000},
     {RT_PERIOD: "500000", RT_RUNTIME: "1000"},
@@ -57,6 +60,8 @@ SET_LIMITS: dict[str, Limit] = {
 @each(*(row(name, "RT-010 RT-039", name) for name in LIMITS), needs=NEEDS)
 def is_applied(trial: Trial, name: str) -> None:
     """cpu.{0} is in the container's cgroup after create"""
+    if name in YOUNG:
+        claims.must_know(trial, "1.1.0", f"cpu.{name}")
     cgroups.applied(trial, LIMITS[name])
 
 
@@ -66,9 +71,10 @@ def is_applied_to_the_set(trial: Trial, name: str) -> None:
     cgroups.applied(trial, SET_LIMITS[name])
 
 
-@each(*(row(name, "RT-041 RT-042", name) for name in ("burst", "idle")), needs=NEEDS)
+@each(*(row(name, "RT-041 RT-042", name) for name in YOUNG), needs=NEEDS)
 def is_an_error_if_impossible(trial: Trial, name: str) -> None:
     """cpu.{0} is an error where the kernel cannot apply it"""
+    claims.must_know(trial, "1.1.0", f"cpu.{name}")
     cgroups.refused(trial, LIMITS[name])
 
 
@@ -119,6 +125,7 @@ def a_quota_lifted(trial: Trial) -> None:
 @case("RT-010", "RT-039", needs=NEEDS)
 def idle_of_zero(trial: Trial) -> None:
     """cpu.idle of 0 is written, together with shares: an existing idle cgroup is no longer idle"""
+    claims.must_know(trial, "1.1.0", "cpu.idle")
     place = own_cgroup(trial, "cpu", "-idle")
     try:
         set_file(place / "cpu.idle", "1")

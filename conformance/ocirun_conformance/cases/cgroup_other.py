@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ocirun_conformance import cgroups, facility
+from ocirun_conformance import cgroups, claims, facility
 from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
 from ocirun_conformance.cgroups import MIB, Limit, folder, generation, limit, limited, own_cgroup, set_file
 from ocirun_conformance.trial import ok
@@ -49,6 +49,7 @@ def pids_limit_of_zero(trial: Trial) -> None:
 @case("RT-010", "RT-039", needs=PIDS)
 def pids_limit_lifted(trial: Trial) -> None:
     """a pids.limit of -1 takes away the limit that an existing cgroup has"""
+    claims.must_know(trial, "1.3.0", "a pids.limit of -1")
     place = own_cgroup(trial, "pids", "-lifted")
     set_file(place / "pids.max", "50")
     config = limited(trial, {"pids": {"limit": -1}})
@@ -82,6 +83,7 @@ def pages(size: str, number: int, reserved: bool) -> Limit:
 @case("RT-010", "RT-039", needs=[facility.controller("hugetlb")])
 def hugepage_limits(trial: Trial) -> None:
     """hugepageLimits are in the container's cgroup, as limits of reservations where the kernel has those"""
+    claims.must_know(trial, "1.1.0", "a limit of reservations in hugepageLimits")
     if not page_sizes():
         raise NotRun("this kernel has no huge pages")
     for size, number in page_sizes():

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ocirun_conformance.trial import Container, Trial
 
 LIMITS = {"pids": {"limit": 100}, "memory": {"limit": 512 * cgroups.MIB}}
-"""These make a runtime use the two controllers, so that it needs a cgroup in their hierarchies."""
+"""These make a runtime use the two controllers, where the host has them: it needs a cgroup in their hierarchies."""
 
 NEEDS = [facility.controller("pids"), facility.controller("memory")]
 
 
 def at(trial: Trial, path: str) -> Config:
     """A container with this cgroupsPath and limits."""
-    config = cgroups.limited(trial, LIMITS)
+    config = cgroups.limited(trial, {name: value for name, value in LIMITS.items() if facility.has_controller(name)})
     config["linux"]["cgroupsPath"] = path
     return config
 

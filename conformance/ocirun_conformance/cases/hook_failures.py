@@ -31,10 +31,13 @@ def failing(trial: Trial, stage: str) -> Recorder:
 
 
 def fails(trial: Trial, recorder: Recorder, stage: str) -> Container:
-    """Create and, if the hook belongs there, start: that it is an error."""
+    """Create and, if the hook belongs there, start: that it is an error.
+
+    Where poststart hooks run already in create, which is judged by `hook_moments`, create has to be the error.
+    """
     made = trial.container(recorder.config)
     call = made.create()
-    if stage in BEFORE_PIVOT:
+    if stage in BEFORE_PIVOT or (stage == "poststart" and "first" in recorder.order):
         expect(call.code != 0, f"create succeeds although a {stage} hook fails")
         return made
     expect(call.code == 0, f"create fails although only a {stage} hook fails, which start runs", seen=call.err)
@@ -54,7 +57,7 @@ def gone(recorder: Recorder, made: Container, stage: str) -> None:
     expect("after" in recorder.order, f"poststop hooks do not run after a {stage} hook has failed", seen=recorder.order)
 
 
-@each(*(row(stage, f"{ident} RT-026 RT-027", stage) for stage, ident in FAILING.items()))
+@each(*(row(stage, ident, stage) for stage, ident in FAILING.items()))
 def it_ends_the_container(trial: Trial, stage: str) -> None:
     """a failing {0} hook is an error: the container is stopped and destroyed, poststop hooks run"""
     recorder = failing(trial, stage)
@@ -80,41 +83,48 @@ def a_signal_is_a_failure(trial: Trial, stage: str) -> None:
     gone(recorder, fails(trial, recorder, stage), stage)
 
 
+@each(*(row(stage, ident, stage) for stage, ident in FAILING.items()))
+def a_timeout_is_a_failure(trial: Trial, stage: str) -> None:
+    """a {0} hook that takes longer than its timeout is an error that ends the container"""
+    recorder = failing(trial, stage)
+    recorder.hook(stage, "slow", ["hold", "/nowhere", SLOW_MILLISECONDS], timeout=1)
+    gone(recorder, fails(trial, recorder, stage), stage)
+
+
 @each(*(row(stage, "RT-039", stage) for stage in FAILING))
 def a_timeout_ends_a_hook(trial: Trial, stage: str) -> None:
     """a {0} hook that takes longer than its timeout is aborted"""
     recorder = failing(trial, stage)
     recorder.hook(stage, "slow", ["hold", "/nowhere", SLOW_MILLISECONDS], timeout=1)
     made = trial.container(recorder.config)
-    begun = made.create()
-    if stage not in BEFORE_PIVOT and begun.code == 0:
+    if made.create().code == 0:
         made.watch()
-        begun = made.start()
+        if made.start().code == 0 and stage == "startContainer":
+            # start need not have waited for what fails
+            made.wait()
     aborted(recorder, "slow", stage)
-    expect(begun.code != 0, f"a {stage} hook runs into its timeout, and that is no error")
 
 
 def aborted(recorder: Recorder, name: str, stage: str) -> None:
     """That a hook began but did not come to its end."""
-    expect(name in recorder.order, f"the {stage} hook did not run", seen=recorder.order)
+    recorder.await_mark(name)
     whole = [line["action"] for line in recorder.report(name).lines]
     expect("hold" not in whole, f"a {stage} hook ran for {SLOW_MILLISECONDS} ms, with a timeout of 1 s")
 
 
-@case("RT-039", "RT-028")
+@case("RT-039")
 def a_timeout_ends_a_poststop_hook(trial: Trial) -> None:
-    """a poststop hook that takes longer than its timeout is aborted, and the next one runs"""
+    """a poststop hook that takes longer than its timeout is aborted"""
     recorder = Recorder(trial, trial.config())
     recorder.runs()
     recorder.hook("poststop", "slow", ["hold", "/nowhere", SLOW_MILLISECONDS], timeout=1)
-    recorder.hook("poststop", "after", ["stdin"])
     live(trial, recorder)
     aborted(recorder, "slow", "poststop")
-    expect("after" in recorder.order, "the poststop hook after one that was aborted does not run", seen=recorder.order)
 
 
 BAD_LAST: dict[str, dict[str, Any]] = {
     "exit": {"args": ["probe", "exit", "3"]},
+    "timeout": {"args": ["probe", "hold", "/nowhere", str(SLOW_MILLISECONDS)], "timeout": 1},
     "missing": {"path": "/no/such/program"},
 }
 

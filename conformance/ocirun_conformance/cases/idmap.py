@@ -106,21 +106,50 @@ def mounted_below(trial: Trial, option: str, below: tuple[int, int]) -> None:
     """with {0} a file of 3:4 in a mount below an id-mapped one has the owner {1}"""
     report = trial.run(_config(trial, "rbind", option, uids=500, gids=600))
     _expect_mapped(report, (503, 604))
+    if "/mnt/sub" not in report.mounts:
+        raise NotRun("the runtime does not bind what is mounted below, which is judged by idmap.binds_what_is_below")
     expect_equal(_owner(report, 2), below, "the pair of owner and group in the mount below")
 
 
+@each(row("idmap", "CFG-035", "idmap"), row("ridmap", "CFG-035", "ridmap"), needs=[facility.mount_setattr])
+def binds_what_is_below(trial: Trial, option: str) -> None:
+    """a rbind with {0} shows what is mounted below its source, as one without"""
+    report = _unless_refused(trial, _config(trial, "rbind", option, uids=500, gids=600))
+    if report is None:
+        raise NotRun(f"the runtime has no mounts with {option}, which it may refuse")
+    expect("/mnt/sub" in report.mounts, f"what is mounted below a rbind with {option} is not there")
+
+
 @each(
-    row("idmap", "CFG-068 CFG-071", "idmap"),
-    row("ridmap", "CFG-069 CFG-077", "ridmap"),
+    row("idmap", "CFG-068", "idmap"),
+    row("ridmap", "CFG-069", "ridmap"),
     needs=[facility.mount_setattr, facility.userns],
 )
 def new_filesystem(trial: Trial, option: str) -> None:
-    """a new filesystem with {0} is id-mapped; the filesystem, which would refuse the word, is not told"""
+    """a new filesystem with {0} is id-mapped"""
+    _expect_mapped(trial.run(_new(trial, option)), (500, 600))
+
+
+def _new(trial: Trial, *options: str) -> Config:
+    """A new filesystem with mappings, whose root the program looks at."""
     mounting.tmpfs_is_mappable(trial)
     config = trial.config(["report"], ["stat", "/mnt"])
-    configs.add_mount(config, "/mnt", "tmpfs", "tmpfs", option)
+    configs.add_mount(config, "/mnt", "tmpfs", "tmpfs", *options)
     config["mounts"][-1] |= {"uidMappings": _mapping(0, 500), "gidMappings": _mapping(0, 600)}
-    _expect_mapped(trial.run(config), (500, 600))
+    return config
+
+
+@each(
+    row("idmap", "CFG-071", "idmap"),
+    row("ridmap", "CFG-077", "ridmap"),
+    needs=[facility.mount_setattr, facility.userns],
+)
+def is_no_word_for_the_filesystem(trial: Trial, option: str) -> None:
+    """{0} is not told to a new filesystem, which would refuse the word"""
+    if _unless_refused(trial, _new(trial)) is None:
+        raise NotRun("the runtime mounts no new filesystem with mappings, whatever its options")
+    report = _unless_refused(trial, _new(trial, option))
+    expect(report is not None, f"a new filesystem that is mounted without {option} is refused with it")
 
 
 @each(

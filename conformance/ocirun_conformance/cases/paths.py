@@ -81,7 +81,7 @@ def readonly_paths(trial: Trial) -> None:
     expect_equal(report[5]["error"], None, "the error of writing a file beside a read-only directory")
 
 
-@case("RT-039", "CFG-024", "CFG-026", "CFG-031")
+@case("RT-039")
 def readonly_keeps_flags(trial: Trial) -> None:
     """a path of readonlyPaths keeps nosuid, nodev and noexec of the mount that it is in"""
     config = trial.config()

@@ -102,12 +102,18 @@ def ended(made: Container) -> None:
     ok(made.delete(), "delete")
 
 
-@case("LNX-065", needs=[facility.unshare])
-def not_mounted(trial: Trial) -> None:
-    """intelRdt without a mounted resctrl is an error"""
+@each(
+    row("schema", "LNX-065", {"l3CacheSchema": f"{L3}:0=1"}),
+    row("class", "LNX-065", {"closID": "oc-class"}),
+    row("default", "LNX-065", {"closID": "/"}),
+    row("empty", "LNX-065", {}),
+    needs=[facility.unshare],
+)
+def not_mounted(trial: Trial, members: dict[str, str]) -> None:
+    """intelRdt {0} without a mounted resctrl is an error"""
     if place := facility.resctrl_mount():
         Holder(trial, "mount", script=f"umount -l {place}").put_runtime_in(trial, "mount")
-    trial.refused(with_rdt(trial, closID="/"), "intelRdt without a mounted resctrl")
+    trial.refused(with_rdt(trial, **members), f"intelRdt {members} without a mounted resctrl")
 
 
 @case("LNX-066", needs=NEEDS, alone=True)

@@ -74,6 +74,7 @@ def _summary(name: str, judgement: Judgement, duties: dict[Any, int]) -> dict[st
         "name": name,
         "program": judgement.program,
         "version": judgement.version,
+        "claims": judgement.claims,
         "duties": duties,
         "must": judgement.count(Outcome.FAIL, "must"),
         "cases": len(judgement.verdicts),

@@ -6,6 +6,8 @@
       name          short, and no other runtime's of this document
       program       the command
       version       the first line that `--version` wrote
+      claims        the newest version of the specification that it says it follows (`ociVersionMax` of its features,
+                    else `spec:` of its version), "" when it says nothing of that; duties of younger text are judged too
       seconds       how long all took
       exit_code     what the suite's would be for this runtime alone
       cases         a list, in the suite's order:
@@ -70,6 +72,7 @@ def _runtime(name: str, judgement: Judgement) -> dict[str, Any]:
         "name": plain(name),
         "program": plain(judgement.program),
         "version": plain(judgement.version),
+        "claims": plain(judgement.claims),
         "seconds": round(judgement.seconds, 3),
         "exit_code": judgement.exit_code,
         "cases": [_case(verdict) for verdict in judgement.verdicts],

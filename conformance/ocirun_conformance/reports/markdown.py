@@ -51,11 +51,12 @@ def _row(*cells: object) -> str:
 
 
 def _numbers(judgements: Sequence[Judgement], names: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
-    yield _row("runtime", "version", *(f"{word}" for word in WORDS), "MUST that fail")
-    yield _row(*["---"] * (len(WORDS) + 3))
+    yield _row("runtime", "version", "claims", *(f"{word}" for word in WORDS), "MUST that fail")
+    yield _row(*["---"] * (len(WORDS) + 4))
     for index, (name, judgement) in enumerate(zip(names, judgements, strict=True)):
         must = sum(row.requirement.level == "must" and row.cells[index].outcome == "fail" for row in rows)
-        yield _row(name, _text(judgement.version), *count(rows, index).values(), must)
+        claims = _text(judgement.claims or "–")
+        yield _row(name, _text(judgement.version), claims, *count(rows, index).values(), must)
 
 
 def _matrix(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:

@@ -82,6 +82,7 @@ def _matrix(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
 def _numbers(judgement: Judgement, rows: Sequence[Row], index: int) -> Iterator[str]:
     cases = ", ".join(f"{judgement.count(outcome)} {outcome.value}" for outcome in Outcome)
     duties = ", ".join(f"{number} {word}" for word, number in count(rows, index).items())
-    yield f"{judgement.program}"
+    claims = f" (claims specification {judgement.claims})" if judgement.claims else ""
+    yield f"{judgement.program}{claims}"
     yield f"  cases:  {cases}; MUST that fail: {judgement.count(Outcome.FAIL, 'must')}; {judgement.seconds:.1f} s"
     yield f"  duties: {duties}"
