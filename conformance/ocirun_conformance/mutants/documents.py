@@ -82,9 +82,10 @@ def _plain(text: str) -> Any:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def _drop(document: Any, pointer: str) -> None:
-    for container, key in places(document, pointer):
-        del container[key]
+def _drop(document: Any, *pointers: str) -> None:
+    for pointer in pointers:
+        for container, key in places(document, pointer):
+            del container[key]
 
 
 def _swap(document: Any, pointer: str, first: str, second: str) -> None:

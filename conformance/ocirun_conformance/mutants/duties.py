@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NODES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
+LINKS = ("fd", "stdin", "stdout", "stderr")
+
 DUTIES: dict[str, str] = {
     **{f"absent {name}": "RT-031 RT-001" for name in ("create", "start", "state", "kill", "delete")},
     **{f"fail {name} any": "RT-001" for name in ("create", "start", "state", "kill", "delete")},
@@ -38,6 +41,8 @@ DUTIES: dict[str, str] = {
     "life create-refuses /annotations": "CFG-178",
     "life create-changes-owner": "LNX-013",
     "life create-leaks": "",
+    **{f"life create-unlinks /dev/{node}": "LNX-020" for node in NODES},
+    **{f"life create-unlinks /dev/{link}": "RTL-001" for link in LINKS},
     "life start-kills": "RT-044",
     "life start-deletes": "RT-044",
     "life start-rereads": "RT-014",

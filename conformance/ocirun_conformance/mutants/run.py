@@ -95,11 +95,16 @@ def learn(runtime: str, settings: Settings) -> tuple[dict[str, Known], list[Verd
         if verdict.outcome is Outcome.PASS:
             made = known[verdict.case.name] = Known(seconds=verdict.seconds)
             for call in verdict.calls:
-                request = Request(call.argv[5:])
+                request = Request(_words(call.argv, runtime))
                 made.calls.append((request.operation, call.code))
                 if request.operation == "create":
                     made.configs += seen.pop(request.bundle, [])
     return known, [each for each in verdicts.verdicts if each.outcome in (Outcome.FAIL, Outcome.ERROR)]
+
+
+def _words(argv: Sequence[str], runtime: str) -> Sequence[str]:
+    """What the runtime itself is told, of a command that may begin with those that call it."""
+    return argv[len(argv) - argv[::-1].index(runtime) :] if runtime in argv else ()
 
 
 def _changes(config: Any, words: list[str]) -> str:
