@@ -271,6 +271,16 @@ class Trial:
         expect(made.query().code != 0, f"create refused {what}, but state knows a container")
         return call
 
+    def run_unless_refused(self, source: Config | Bundle) -> Report | None:
+        """What the probe has told when the program has ended, or None when create fails."""
+        made = self.container(source)
+        if made.create().code != 0:
+            return None
+        made.watch()
+        ok(made.start(), "start")
+        made.wait()
+        return made.report
+
     def refused_at_last(self, source: Config | Bundle, what: str) -> Call:
         """That create or start fails, for what may be found only when the program is to run."""
         made = self.container(source)

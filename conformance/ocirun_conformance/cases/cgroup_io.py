@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocirun_conformance import cgroups, facility
-from ocirun_conformance.case import NotRun, case, each, row
+from ocirun_conformance import cgroups, facility, mounting
+from ocirun_conformance.case import NotRun, case, each, expect, row
 from ocirun_conformance.cgroups import Limit, io_weight, limit, limited, shown
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ def rates_together(trial: Trial) -> None:
     new = " ".join(f"{THROTTLES[name][1]}={value}" for name, value in rates.items())
     entries = {name: [entry(number, rate=value)] for name, value in rates.items()}
     cgroups.applied(trial, limit("blkio", {"blockIO": entries}, [old], [{"io.max": f"{number} {new}"}]))
+
+
+@each(*(row(name, "RT-010 RT-039", name) for name in THROTTLES), needs=[*NEEDS, facility.ext4])
+def rates_of_two_devices(trial: Trial, name: str) -> None:
+    """blockIO.{0} has an entry for each of two devices"""
+    found = os.stat(mounting.image(trial)).st_rdev
+    numbers, (old, new) = [disk(), f"{os.major(found)}:{os.minor(found)}"], THROTTLES[name]
+    made = trial.created(limited(trial, {"blockIO": {name: [entry(each_one, rate=RATE) for each_one in numbers]}}))
+    version = cgroups.generation("blkio")
+    file = f"blkio.throttle.{old}_device" if version == 1 else "io.max"
+    text = (cgroups.folder(made.pid, "blkio") / file).read_text()
+    for number in numbers:
+        line = next((line for line in text.splitlines() if line.split()[0] == number), "")
+        expect(str(RATE) in line.replace(f"{new}=", "").split(), f"{file} has no such rate for {number}", seen=text)
 
 
 def weight() -> Limit:

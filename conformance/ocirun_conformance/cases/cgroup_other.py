@@ -68,15 +68,14 @@ def page_sizes() -> list[tuple[str, int]]:
     return found
 
 
-def pages(size: str, number: int, reserved: bool) -> Limit:
-    """A limit of huge pages; reservations are limited where the kernel can, else pages in use."""
+def pages(sizes: list[tuple[str, int]], reserved: bool) -> Limit:
+    """A limit of two huge pages of each size; reservations are limited where the kernel can, else pages in use."""
     middle = "rsvd." if reserved else ""
-    files = {f"hugetlb.{size}.{middle}limit_in_bytes": str(number)}
     return limit(
         "hugetlb",
-        {"hugepageLimits": [{"pageSize": size, "limit": number}]},
-        [files],
-        [{f"hugetlb.{size}.{middle}max": str(number)}],
+        {"hugepageLimits": [{"pageSize": size, "limit": 2 * number} for size, number in sizes]},
+        [{f"hugetlb.{size}.{middle}limit_in_bytes": str(2 * number) for size, number in sizes}],
+        [{f"hugetlb.{size}.{middle}max": str(2 * number) for size, number in sizes}],
     )
 
 
@@ -86,11 +85,10 @@ def hugepage_limits(trial: Trial) -> None:
     claims.must_know(trial, "1.1.0", "a limit of reservations in hugepageLimits")
     if not page_sizes():
         raise NotRun("this kernel has no huge pages")
-    for size, number in page_sizes():
-        wanted = pages(size, 2 * number, reserved=True)
-        if not cgroups.taken(trial, wanted)[0]:
-            wanted = pages(size, 2 * number, reserved=False)
-        cgroups.applied(trial, wanted)
+    wanted = pages(page_sizes(), reserved=True)
+    if not cgroups.taken(trial, wanted)[0]:
+        wanted = pages(page_sizes(), reserved=False)
+    cgroups.applied(trial, wanted)
 
 
 @case("RT-041", "RT-042", needs=[facility.root])

@@ -230,7 +230,7 @@ def _selinux() -> bool:
 
 def _labelled(trial: Trial, member: str, label: str) -> Config:
     config = trial.config()
-    config["process"][member] = label
+    config["linux" if member == "mountLabel" else "process"][member] = label
     # masks of /proc would hide the label's file
     config["linux"].pop("maskedPaths", None)
     return config
@@ -272,9 +272,10 @@ def selinux_label(trial: Trial) -> None:
 @each(
     row("apparmorProfile", "RT-010", "apparmorProfile", "oc-no-such-profile", _apparmor),
     row("selinuxLabel", "RT-010", "selinuxLabel", "system_u:system_r:container_t:s0", _selinux),
+    row("mountLabel", "RT-039", "mountLabel", "system_u:object_r:container_file_t:s0", _selinux),
 )
 def a_label_that_cannot_be_had(trial: Trial, member: str, label: str, enabled: Callable[[], bool]) -> None:
-    """where the kernel cannot confine the program by {0}, it is not run without"""
+    """where the kernel cannot apply {0}, the program is not run without"""
     if enabled():
         raise NotRun(f"this kernel has what {member} needs")
     trial.refused_at_last(_labelled(trial, member, label), f"{member}, which this kernel cannot apply")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocirun_conformance import claims, facility
 from ocirun_conformance import config as configs
 from ocirun_conformance.calls import allowing, number, rule
-from ocirun_conformance.case import NotRun, case, expect, expect_equal
+from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
 from ocirun_conformance.trial import ok
 from ocirun_spec import properties
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 ELSEWHERE = {"bind", "rbind", "remount", "idmap", "ridmap"}
 """Options that take more than a word; each has cases of its own."""
 BIG_ENDIAN = {"MIPS", "MIPS64", "MIPS64N32", "PARISC", "PARISC64", "PPC", "PPC64", "S390", "S390X", "M68K", "SHEB"}
+FLAGS = {
+    f"SECCOMP_FILTER_FLAG_{name}"
+    for name in ("TSYNC", "LOG", "SPEC_ALLOW", "NEW_LISTENER", "TSYNC_ESRCH", "WAIT_KILLABLE_RECV")
+}
+"""<linux/seccomp.h>"""
 WITH_LISTENER = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 
@@ -79,12 +84,26 @@ def flags_work(trial: Trial) -> None:
     supported = claimed(trial, "linux", "seccomp", "supportedFlags")
     unknown = sorted(set(supported) - set(claimed(trial, "linux", "seccomp", "knownFlags")))
     expect(not unknown, "features has supported flags that are no known flags", seen=unknown)
+    foreign = sorted(set(claimed(trial, "linux", "seccomp", "knownFlags")) - FLAGS)
+    expect(not foreign, "features has known flags that no kernel knows", seen=foreign)
     for name in supported:
         if name == WITH_LISTENER:
             continue
         config = trial.config(["syscall", number("getegid")])
         config["linux"]["seccomp"] = allowing(rule("SCMP_ACT_ERRNO", "getegid", errnoRet=errno.EMLINK), flags=[name])
         expect_equal(trial.run(config)[0]["error"], "EMLINK", f"the answer of a filter with {name}")
+
+
+@each(
+    row("seccomp/actions", "FEL-003", "seccomp", "actions", "/linux/seccomp/defaultAction"),
+    row("memoryPolicy/modes", "FEL-008", "memoryPolicy", "modes", "/linux/memoryPolicy/mode"),
+    row("memoryPolicy/flags", "FEL-009", "memoryPolicy", "flags", "/linux/memoryPolicy/flags/*"),
+)
+def names_of_the_specification(trial: Trial, subject: str, name: str, pointer: str) -> None:
+    """features names no {1} of {0} but those of the specification, for which there are cases"""
+    known = properties.by_pointer()[pointer].choices
+    foreign = sorted(set(claimed(trial, "linux", subject, name)) - set(known))
+    expect(not foreign, f"features names {name} that the specification does not have", seen=foreign)
 
 
 @case("FEL-010", needs=[facility.mount_setattr])

@@ -138,4 +138,5 @@ def a_failing_poststop_hook_is_a_warning(trial: Trial, name: str) -> None:
     recorder.hook("poststop", "after", ["stdin"])
     made = live(trial, recorder)
     expect("after" in recorder.order, "the poststop hook after a failing one does not run", seen=recorder.order)
+    expect(trial.runtime.calls[-1].err.strip(), "delete does not warn that a poststop hook has failed")
     expect(made.query().code != 0, "state still finds the container after delete")

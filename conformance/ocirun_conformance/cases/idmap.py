@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ocirun_conformance import config as configs
 from ocirun_conformance import facility, mounting
 from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
-from ocirun_conformance.trial import ok
 
 if TYPE_CHECKING:
     from ocirun_conformance.config import Config
@@ -47,17 +46,6 @@ def _owner(report: Report, index: int) -> tuple[int, int]:
     where = "mount below the bind" if index == 2 else "mount"
     expect(report[index]["error"] is None, f"a file of the {where} cannot be looked at", seen=report[index])
     return report[index]["uid"], report[index]["gid"]
-
-
-def _unless_refused(trial: Trial, config: Config) -> Report | None:
-    """What the probe says, or None when create refuses."""
-    made = trial.container(config)
-    if made.create().code != 0:
-        return None
-    made.watch()
-    ok(made.start(), "start")
-    made.wait()
-    return made.report
 
 
 def _expect_mapped(report: Report, owner: tuple[int, int]) -> None:
@@ -114,7 +102,7 @@ def mounted_below(trial: Trial, option: str, below: tuple[int, int]) -> None:
 @each(row("idmap", "CFG-035", "idmap"), row("ridmap", "CFG-035", "ridmap"), needs=[facility.mount_setattr])
 def binds_what_is_below(trial: Trial, option: str) -> None:
     """a rbind with {0} shows what is mounted below its source, as one without"""
-    report = _unless_refused(trial, _config(trial, "rbind", option, uids=500, gids=600))
+    report = trial.run_unless_refused(_config(trial, "rbind", option, uids=500, gids=600))
     if report is None:
         raise NotRun(f"the runtime has no mounts with {option}, which it may refuse")
     expect("/mnt/sub" in report.mounts, f"what is mounted below a rbind with {option} is not there")
@@ -146,9 +134,9 @@ def _new(trial: Trial, *options: str) -> Config:
 )
 def is_no_word_for_the_filesystem(trial: Trial, option: str) -> None:
     """{0} is not told to a new filesystem, which would refuse the word"""
-    if _unless_refused(trial, _new(trial)) is None:
+    if trial.run_unless_refused(_new(trial)) is None:
         raise NotRun("the runtime mounts no new filesystem with mappings, whatever its options")
-    report = _unless_refused(trial, _new(trial, option))
+    report = trial.run_unless_refused(_new(trial, option))
     expect(report is not None, f"a new filesystem that is mounted without {option} is refused with it")
 
 
@@ -159,7 +147,7 @@ def is_no_word_for_the_filesystem(trial: Trial, option: str) -> None:
 )
 def mapped_or_refused(trial: Trial, bind: str, option: str) -> None:
     """a {0} with {1} is id-mapped, or create fails"""
-    report = _unless_refused(trial, _config(trial, bind, option, uids=500, gids=600))
+    report = trial.run_unless_refused(_config(trial, bind, option, uids=500, gids=600))
     if report is not None:
         _expect_mapped(report, (503, 604))
 
@@ -170,7 +158,7 @@ def cannot_be_mapped(trial: Trial, option: str) -> None:
     config = trial.config()
     configs.add_mount(config, "/mnt", "mqueue", "mqueue", option)
     config["mounts"][-1] |= {"uidMappings": _mapping(0, 500), "gidMappings": _mapping(0, 600)}
-    report = _unless_refused(trial, config)
+    report = trial.run_unless_refused(config)
     mapped = report is not None and "idmapped" in report.mounts.get("/mnt", {}).get("options", [])
     expect(report is None or mapped, "a filesystem that cannot be id-mapped is mounted without")
 
@@ -183,7 +171,7 @@ def cannot_be_mapped(trial: Trial, option: str) -> None:
 def own_before_the_container_s(trial: Trial, bind: str, option: str) -> None:
     """the mappings of a {0} with {1} decide, not those of the container's user namespace"""
     config = _config(trial, bind, option, userns=True, uids=HOST + 20, gids=HOST + 40)
-    report = _unless_refused(trial, config)
+    report = trial.run_unless_refused(config)
     if report is None:
         raise NotRun("the runtime refuses id-mapped mounts in a user namespace, as it may")
     expect_equal(_owner(report, 1), (23, 44), "the pair of owner and group in the id-mapped mount")
@@ -196,7 +184,7 @@ def own_before_the_container_s(trial: Trial, bind: str, option: str) -> None:
 )
 def mappings_of_the_container(trial: Trial, bind: str, option: str) -> None:
     """a {0} with {1} and without mappings has those of the container's user namespace, or create fails"""
-    report = _unless_refused(trial, _config(trial, bind, option, userns=True))
+    report = trial.run_unless_refused(_config(trial, bind, option, userns=True))
     if report is not None:
         expect_equal(_owner(report, 1), (3, 4), "the pair of owner and group in the id-mapped mount")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocirun_conformance import claims
 from ocirun_conformance.case import case, expect, expect_equal
 from ocirun_conformance.trial import ok
 
@@ -17,6 +18,9 @@ def members_of_the_state(trial: Trial) -> None:
     made = trial.created(trial.config(["wait"]))
     state = made.state()
     expect(isinstance(state.get("ociVersion"), str), "the state has no ociVersion", seen=state)
+    newest = claims.features(trial).get("ociVersionMax") or state["ociVersion"]
+    newer = claims.numbers(state["ociVersion"]) > claims.numbers(newest)
+    expect(not newer, f"the ociVersion of the state is newer than {newest}, the newest of features", seen=state)
     expect_equal(state.get("id"), made.ident, "the id in the state")
     expect_equal(state.get("status"), "created", "the status after create")
     expect_equal(state.get("bundle"), str(made.bundle.path), "the bundle in the state")

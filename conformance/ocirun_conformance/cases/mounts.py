@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocirun_conformance import claims, facility, mounting
 from ocirun_conformance import config as configs
-from ocirun_conformance import facility, mounting
 from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
 from ocirun_conformance.trial import ok
 
@@ -245,3 +245,19 @@ def default_filesystems(trial: Trial) -> None:
     expect_equal(types, expected, "the list of default filesystems")
     expect_equal(report[1].get("text"), "Linux\n", "what /proc tells of the kernel")
     expect("kernel" in (report[2].get("names") or []), "/sys is not the kernel's", seen=report[2])
+
+
+@case("RT-039")
+def tmpcopyup(trial: Trial) -> None:
+    """tmpcopyup fills a new tmpfs with what is below it, of a runtime that has the option, which it may"""
+    claims.must_claim(trial, "tmpcopyup", "mountOptions")
+    config = trial.config(["read", "/mnt/folder/file"])
+    configs.add_mount(config, "/mnt", "tmpfs", "tmpfs", "tmpcopyup")
+    bundle = trial.bundle(config)
+    place = bundle.rootfs / "mnt" / "folder"
+    place.mkdir()
+    (place / "file").write_text("of the root")
+    report = trial.run_unless_refused(bundle)
+    if report is None:
+        raise NotRun("the runtime refuses tmpcopyup, as it may")
+    expect_equal(report[0].get("text"), "of the root", "the text of a file below the tmpfs")

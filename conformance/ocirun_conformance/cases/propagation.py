@@ -125,6 +125,17 @@ def new_filesystem(trial: Trial) -> None:
     expect(any(tag.startswith("shared:") for tag in tags), "the new mount has no peer group", seen=tags)
 
 
+@each(row("shared", "CFG-060", "shared", "/mnt"), row("rshared", "CFG-053", "rshared", "/mnt/sub"))
+def shares_inside(trial: Trial, name: str, point: str) -> None:
+    """a bind with {0} has a peer group for the container's own namespaces, though the root does not let it out"""
+    top = mounting.tree(trial)
+    config = trial.config()
+    config["linux"]["rootfsPropagation"] = "private"
+    configs.add_mount(config, "/mnt", "none", str(top), "rbind", name)
+    tags = trial.run(config).mounts.get(point, {}).get("propagation", [])
+    expect(any(tag.startswith("shared:") for tag in tags), f"{point} has no peer group", seen=tags)
+
+
 @each(
     row("slave", "RT-039", SLAVE, True),
     row("private", "RT-039", PRIVATE, False),

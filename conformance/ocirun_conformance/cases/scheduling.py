@@ -58,6 +58,7 @@ def realtime_group(trial: Trial, config: Config) -> None:
     row("DEADLINE", "RT-010", "DEADLINE", BUDGET, []),
     row("DEADLINE and RECLAIM", "RT-010", "DEADLINE", BUDGET, ["RECLAIM"]),
     row("DEADLINE and DL_OVERRUN", "RT-010", "DEADLINE", BUDGET, ["DL_OVERRUN"]),
+    row("DEADLINE and two flags", "RT-010", "DEADLINE", BUDGET, ["RECLAIM", "DL_OVERRUN"]),
     row("BATCH and KEEP_POLICY", "RT-010", "BATCH", {"nice": 5}, ["KEEP_POLICY"]),
     needs=[facility.root],
 )
@@ -114,6 +115,7 @@ def the_affinity_of_the_first_process(trial: Trial) -> None:
     row("BIND", "RT-039 FEL-008", "BIND", "0", []),
     row("BIND and STATIC_NODES", "RT-039 FEL-008 FEL-009", "BIND", "0", ["STATIC_NODES"]),
     row("BIND and NUMA_BALANCING", "RT-039 FEL-008 FEL-009", "BIND", "0", ["NUMA_BALANCING"]),
+    row("BIND and two flags", "RT-039 FEL-008 FEL-009", "BIND", "0", ["NUMA_BALANCING", "STATIC_NODES"]),
     row("INTERLEAVE and RELATIVE_NODES", "RT-039 FEL-008 FEL-009", "INTERLEAVE", "0-0", ["RELATIVE_NODES"]),
     row("WEIGHTED_INTERLEAVE", "RT-039 FEL-008", "WEIGHTED_INTERLEAVE", "0", []),
     row("PREFERRED", "RT-039 FEL-008", "PREFERRED", "0", []),
@@ -131,3 +133,21 @@ def memory_policy(trial: Trial, mode: str, nodes: str, flags: list[str]) -> None
     if nodes:
         config["linux"]["memoryPolicy"]["nodes"] = nodes
     expect_equal(trial.run(config).facts["memory_policy"], expected, "the memory policy as get_mempolicy(2) has it")
+
+
+IMPOSSIBLE: dict[str, tuple[str, str, Config]] = {
+    "scheduler": ("process", "1.1.0", {"policy": "SCHED_FIFO", "priority": 1000}),
+    "ioPriority": ("process", "1.1.0", {"class": "IOPRIO_CLASS_BE", "priority": 8}),
+    "memoryPolicy": ("linux", "1.3.0", {"mode": "MPOL_BIND", "nodes": "1023"}),
+}
+"""What no kernel takes: there is no such priority, level or node."""
+
+
+@each(*(row(name, "RT-041 RT-042", name) for name in IMPOSSIBLE))
+def what_no_kernel_takes(trial: Trial, name: str) -> None:
+    """a {0} that the kernel does not take is an error, and the program does not run"""
+    place, since, value = IMPOSSIBLE[name]
+    claims.must_know(trial, since, name)
+    config = trial.config()
+    config[place][name] = value
+    trial.refused_at_last(config, f"a {name} that the kernel does not take")

@@ -61,6 +61,15 @@ def applied(rows: tuple[Property, ...] = CONFIG) -> Iterator[Property]:
             yield row
 
 
+def _counting(row: Property) -> str:
+    if row.pointer.endswith(LESS):
+        return f"less {row.pointer}"
+    large = any(each in row.pointer for each in DOUBLED) and row.high != 65535
+    return (
+        f"double {row.pointer}" if large and not row.pointer.endswith(("/major", "/minor")) else f"more {row.pointer}"
+    )
+
+
 def altering(row: Property) -> str:
     """The edit that gives a property another value which is as plausible."""
     pointer = row.pointer
@@ -78,13 +87,7 @@ def altering(row: Property) -> str:
     if row.kind == "map":
         return f"empty {pointer}"
     if row.kind == "integer":
-        if pointer.endswith(LESS):
-            return f"less {pointer}"
-        if pointer.endswith(("/major", "/minor")):
-            return f"more {pointer}"
-        return (
-            f"double {pointer}" if any(each in pointer for each in DOUBLED) and row.high != 65535 else f"more {pointer}"
-        )
+        return _counting(row)
     return f"other {pointer[:-1]}-1" if row.kind == "string" and pointer.endswith("args/*") else f"other {pointer}"
 
 
@@ -128,8 +131,9 @@ def _more_edits() -> Iterator[str]:
 
 LENIENT = (
     "distinct /process/rlimits", "drop /process/rlimits", "distinct /linux/namespaces", "drop /linux/namespaces/*/path",
-    "drop /mounts/*/uidMappings /mounts/*/gidMappings", "option without idmap", "option without ridmap", "drop /linux/netDevices",
-    "drop /linux/devices", "drop /linux/cgroupsPath", "drop /linux/intelRdt", "drop /linux/resources",
+    "drop /mounts/*/uidMappings /mounts/*/gidMappings", "option without idmap", "option without ridmap",
+    "drop /linux/netDevices", "drop /linux/devices", "drop /linux/cgroupsPath", "drop /linux/intelRdt",
+    "drop /linux/resources",
     "drop /linux/resources/unified", "drop /linux/seccomp", "drop /linux/seccomp/defaultErrnoRet", "drop /linux/sysctl",
     "drop /linux/seccomp/syscalls/*/errnoRet", "drop /hooks", "drop /process/scheduler", "drop /process/ioPriority",
     "drop /linux/memoryPolicy", "drop /linux/personality", "drop /process/apparmorProfile", "drop /linux/timeOffsets",
@@ -151,6 +155,7 @@ FEATURES = (
     "replace /ociVersionMin 2.0.0", "replace /ociVersionMax 1.1.0", "text /linux/mountExtensions/idmap/enabled",
     "text /annotations",
 )  # fmt: skip
+
 
 def _names() -> Iterator[str]:
     yield from (f"config {edit}" for edit in (*_edits(), *_more_edits()))
