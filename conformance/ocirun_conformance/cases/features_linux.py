@@ -110,6 +110,8 @@ def names_of_the_specification(trial: Trial, subject: str, name: str, pointer: s
 def mappings_of_mounts(trial: Trial) -> None:
     """a runtime that claims mountExtensions.idmap maps a bind mount"""
     extension = (document(trial).get("linux") or {}).get("mountExtensions") or {}
-    if not (extension.get("idmap") or {}).get("enabled"):
+    enabled = (extension.get("idmap") or {}).get("enabled")
+    expect(enabled in (None, False, True), "features has an enabled of idmap that is no boolean", seen=enabled)
+    if not enabled:
         raise NotRun("the runtime does not claim mountExtensions.idmap")
     idmap.own_mappings(trial, "bind", "idmap")

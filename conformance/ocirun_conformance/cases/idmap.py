@@ -152,11 +152,16 @@ def mapped_or_refused(trial: Trial, bind: str, option: str) -> None:
         _expect_mapped(report, (503, 604))
 
 
-@each(row("idmap", "CFG-070", "idmap"), row("ridmap", "CFG-076", "ridmap"), needs=[facility.mount_setattr])
-def cannot_be_mapped(trial: Trial, option: str) -> None:
+@each(
+    row("idmap", "CFG-070", "the option", "idmap"),
+    row("ridmap", "CFG-076", "the option", "ridmap"),
+    row("mappings", "RT-042", "mappings alone"),
+    needs=[facility.mount_setattr],
+)
+def cannot_be_mapped(trial: Trial, _what: str, *options: str) -> None:
     """a filesystem that the kernel cannot id-map is an error with {0}"""
     config = trial.config()
-    configs.add_mount(config, "/mnt", "mqueue", "mqueue", option)
+    configs.add_mount(config, "/mnt", "mqueue", "mqueue", *options)
     config["mounts"][-1] |= {"uidMappings": _mapping(0, 500), "gidMappings": _mapping(0, 600)}
     report = trial.run_unless_refused(config)
     mapped = report is not None and "idmapped" in report.mounts.get("/mnt", {}).get("options", [])

@@ -45,10 +45,25 @@ def a_bundle_is_wanted(trial: Trial) -> None:
     trial.refused(trial.bundle(), "a folder without a config.json")
 
 
-@case("RT-033")
-def state_of_nobody(trial: Trial) -> None:
-    """state of a container that does not exist fails"""
-    expect(trial.container().query().code != 0, "state knows a container that was never created")
+@each(
+    row("state", "RT-033", "state"),
+    row("start", "RT-045", "start"),
+    row("kill", "RT-050", "kill"),
+    row("delete", "RT-054", "delete"),
+)
+def of_nobody(trial: Trial, operation: str) -> None:
+    """{0} of a container that does not exist fails"""
+    command = trial.runtime.command(operation, {"id": "oc-nobody", "signal": "KILL"})
+    call = trial.runtime.call(command, trial.new_file(operation))
+    expect(call.code != 0, f"{operation} succeeds for a container that was never created")
+
+
+@each(row("slash", "RT-036 RT-037", "a/b"), row("blank", "RT-036 RT-037", "a b"), row("dots", "RT-036 RT-037", "..a"))
+def a_strange_id(trial: Trial, ident: str) -> None:
+    """the id "{0}" is refused, or taken as it is"""
+    made = trial.container(trial.config(["wait"]), f"{trial.token}{ident}")
+    if made.create().code == 0:
+        expect_equal(made.state().get("id"), made.ident, "the id in the state")
 
 
 @case("RT-001", "RT-031", "RT-034", "RT-009", "RT-006", "RT-007")
@@ -188,6 +203,28 @@ def kill_sends_the_signal(trial: Trial, name: str, number: int) -> None:
     expect_equal(made.await_lines(2)[1]["signal"], number, "the signal that arrives")
 
 
+@case("RT-049", "RT-051")
+def kill_reaches_a_created_container(trial: Trial) -> None:
+    """kill ends a container that was created and not started"""
+    recorder = Recorder(trial, trial.config())
+    recorder.runs()
+    made = trial.created(recorder.config)
+    ok(made.kill("KILL"), "kill")
+    made.wait()
+    expect_equal((made.status, recorder.order), ("stopped", []), "the status after kill, and the programs that ran")
+
+
+@case("RT-055")
+def delete_of_a_created_container(trial: Trial) -> None:
+    """delete of a container that was not started removes it, or fails and leaves it as it is"""
+    made = trial.created(trial.config(["wait"]))
+    before = made.state()
+    if made.delete().code == 0:
+        expect(made.query().code != 0, "delete of a created container succeeds, and state still knows it")
+    else:
+        expect_equal(made.state(), before, "the state after a refused delete")
+
+
 @case("RT-053", "RT-054", "RT-029")
 def delete_wants_a_stopped_container(trial: Trial) -> None:
     """delete of a running container fails and leaves it running"""
@@ -218,12 +255,12 @@ def delete_keeps_what_was_there(trial: Trial) -> None:
     """delete keeps the folder that was bound, its files, and the bundle"""
     recorder = Recorder(trial, trial.config())
     recorder.runs()
-    made = finished(trial.started(recorder.config))
+    bundle = trial.bundle(recorder.config)
     (recorder.folder / "kept").touch()
-    ok(made.delete(), "delete")
-    expect((recorder.folder / "kept").exists(), "delete removes files of a folder that was bound")
-    expect((made.bundle.path / "config.json").exists(), "delete removes the bundle's config.json")
-    expect((made.bundle.rootfs / "probe").exists(), "delete removes files of the bundle's root")
+    before = sorted([*bundle.path.rglob("*"), *recorder.folder.rglob("*")])
+    ok(finished(trial.started(bundle)).delete(), "delete")
+    lost = [str(each_one) for each_one in before if not each_one.exists()]
+    expect(not lost, "delete removes files of the bundle, or of a folder that was bound", seen=lost)
 
 
 @case("RT-008")

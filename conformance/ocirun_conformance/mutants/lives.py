@@ -161,8 +161,10 @@ def _create_changes_owner(good: Good) -> int:
 @_at("create")
 def _create_leaks(good: Good) -> int:
     """A file of the host stays open."""
-    os.set_inheritable(os.open("/etc/passwd", os.O_RDONLY), True)
-    good.become()
+    os.dup2(os.open("/etc/passwd", os.O_RDONLY), 3)
+    os.set_inheritable(3, True)
+    at = good.request.argv.index("create") + 1
+    good.become([*good.request.argv[:at], "--preserve-fds", "1", *good.request.argv[at:]])
 
 
 @_at("create")
