@@ -102,7 +102,7 @@ def realtime_is_an_error_if_impossible(trial: Trial) -> None:
 @each(
     row("realtimeRuntime", "LNX-063", {"realtimeRuntime": 1000}),
     row("realtimePeriod", "LNX-063", {"realtimePeriod": 500_000}),
-    needs=[facility.cgroup2],
+    needs=[facility.cgroup2, *NEEDS],
 )
 def has_no_counterpart(trial: Trial, members: Config) -> None:
     """{0}, which cgroup v2 has nothing like, is an error there"""

@@ -138,7 +138,7 @@ def weight_is_an_error_if_impossible(trial: Trial, name: str) -> None:
     cgroups.refused(trial, WEIGHTS[name]())
 
 
-@each(*(row(name, "LNX-063", name) for name in WEIGHTS if "leaf" in name), needs=[facility.cgroup2])
+@each(*(row(name, "LNX-063", name) for name in WEIGHTS if "leaf" in name), needs=[facility.cgroup2, *NEEDS])
 def has_no_counterpart(trial: Trial, name: str) -> None:
     """blockIO.{0}, which cgroup v2 has nothing like, is an error there"""
     trial.refused(limited(trial, WEIGHTS[name]().resources), f"blockIO.{name}, which cgroup v2 has nothing like")

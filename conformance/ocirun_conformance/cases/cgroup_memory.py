@@ -68,7 +68,7 @@ def is_an_error_if_impossible(trial: Trial, name: str) -> None:
 
 @each(
     *(row(name, "LNX-063", name) for name, each in LIMITS.items() if not each.v2),
-    needs=[facility.cgroup2],
+    needs=[facility.cgroup2, *NEEDS],
 )
 def has_no_counterpart(trial: Trial, name: str) -> None:
     """memory.{0}, which cgroup v2 has nothing like, is an error there"""

@@ -119,7 +119,7 @@ def network_is_an_error_if_impossible(trial: Trial, name: str) -> None:
     cgroups.refused(trial, ELSEWHERE[name])
 
 
-@each(*(row(name, "LNX-063", name) for name in ELSEWHERE), needs=[facility.cgroup2])
+@each(*(row(name, "RT-041 RT-042", name) for name in ELSEWHERE), needs=[facility.cgroup2])
 def network_has_no_counterpart(trial: Trial, name: str) -> None:
     """network.{0}, which cgroup v2 has nothing like, is an error there"""
     trial.refused(limited(trial, ELSEWHERE[name].resources), f"network.{name} on cgroup v2")
