@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from .verdict import Judgement, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from .case import Case
 
@@ -88,8 +89,9 @@ class Judge:
         together = [case for case in cases if not case.alone]
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
-                found = list(pool.map(self._one, together))
-                found += [pool.submit(self._one, case).result() for case in cases if case.alone]
+                under_way = [pool.submit(self._one, case) for case in together]
+                found = [_result(each) for each in under_way]
+                found += [_result(pool.submit(self._one, case)) for case in cases if case.alone]
             except BaseException:
                 self.stop.tell()
                 raise
@@ -159,6 +161,13 @@ class Judge:
         if not host.mounts_below(folder):
             shutil.rmtree(folder, ignore_errors=True)
         return verdict
+
+
+def _result(future: Future[Verdict | None]) -> Verdict | None:
+    """What it gives. Looks up now and then: a signal that comes just before a wait would be noticed after it only."""
+    while not future.done():
+        wait([future], timeout=0.2)
+    return future.result()
 
 
 def _outcome(case: Case, trial: Trial) -> tuple[Outcome, str, object, object]:

@@ -46,7 +46,7 @@ class Hung(Fails):
 
 
 class Stop:
-    """The user's wish to end. It ends the calls under way; later ones, which clean up, get CLEANING seconds."""
+    """The user's wish to end. It ends the calls under way; later ones, if they clean up, get CLEANING seconds."""
 
     def __init__(self) -> None:
         self._told = False
@@ -84,7 +84,10 @@ class Call:
 
 def read_adapter(path: Path) -> dict[str, list[str]]:
     """An adapter file over runc's words; ValueError when it has something else than lists of strings."""
-    table = tomllib.loads(path.read_text("utf-8"))
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
     for name, words in table.items():
         if name not in RUNC:
             raise ValueError(f"{path}: there is no operation {name}; there are {', '.join(RUNC)}")
@@ -105,6 +108,8 @@ class Runtime:
     calls: list[Call] = field(default_factory=list)
     stop: Stop | None = None
     hung: bool = False
+    cleans: bool = False
+    """Whether the case is over, and what it has made is removed."""
 
     def command(self, operation: str, values: Mapping[str, str], *, terminal: bool = False) -> list[str]:
         """The argument list of an operation. A word whose value is "" is left out, so that `state` can lack its id."""
@@ -117,8 +122,11 @@ class Runtime:
     def call(self, argv: Sequence[str], out: Path, *, stdin: int = subprocess.DEVNULL) -> Call:
         """Run it with its standard output and error in files beside `out`, which a container may keep open.
 
-        A runtime that does not return is killed with all of its session and fails the case.
+        A runtime that does not return is killed with all of its session and fails the case. Once the user has
+        interrupted, a case gets no further call.
         """
+        if self.stop is not None and self.stop.fired and not self.cleans:
+            raise Fails("the user has interrupted")
         errors = out.with_suffix(".err")
         begin = time.monotonic()
         with out.open("wb") as stdout, errors.open("wb") as stderr:

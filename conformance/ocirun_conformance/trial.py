@@ -294,6 +294,7 @@ class Trial:
     def clean(self) -> list[str]:
         """End and remove all that is left; what could not be. Never raises."""
         problems: list[str] = []
+        self.runtime.cleans = True
         for made in reversed(self.containers):
             self._remove(made, problems)
         for undo in reversed(self._deferred):

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def suite() -> Suite:
     """Call `ocirun-conformance` with these words, bounded."""
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}/spec:{REPOSITORY}/conformance"}
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}/spec:{REPOSITORY}/conformance"}
         argv = [sys.executable, "-m", "ocirun_conformance", *words]
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100, check=False)
 

@@ -95,6 +95,7 @@ def _expect_sets(trial: Trial, config: Config, expected: dict[str, int]) -> None
     row("inheritable", "RT-010", "inheritable", ["bounding", "permitted", "inheritable"], ["bounding", "inheritable"]),
     row("ambient", "RT-010", "ambient", list(SETS), list(SETS)),
     row("none", "RT-010", "none", [], []),
+    needs=[facility.root],
 )
 def capabilities_of_a_user(trial: Trial, _name: str, sets: list[str], expected: list[str]) -> None:
     """a user other than root has what execve(2) leaves of the sets: {0}"""

@@ -71,7 +71,12 @@ def file_mode(trial: Trial) -> None:
         expect_equal(report[index].get("mode"), device["fileMode"], f"the mode of {device['path']}")
 
 
-@each(row("uid", "RT-039", {"uid": 7}), row("gid", "RT-039", {"gid": 8}), row("both", "RT-039", {"uid": 5, "gid": 6}))
+@each(
+    row("uid", "RT-039", {"uid": 7}),
+    row("gid", "RT-039", {"gid": 8}),
+    row("both", "RT-039", {"uid": 5, "gid": 6}),
+    needs=[facility.root],
+)
 def owner(trial: Trial, members: dict[str, int]) -> None:
     """a device with {0} has that owner"""
     devices = [_device("/dev/one", "c", major=1, minor=5, **members), _device("/dev/two", "p", **members)]

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocirun_conformance import host
+from ocirun_conformance import facility, host
 from ocirun_conformance.case import NotRun, case, each, expect, expect_equal, row
 from ocirun_conformance.recorder import STAGES, Recorder, beside
 from ocirun_conformance.trial import ok
@@ -47,8 +47,9 @@ def pid_of(recorder: Recorder, made: Container, stage: str) -> int:
 
 
 @each(
-    row("prestart", "CFG-135", "prestart"),
-    row("createRuntime", "CFG-139", "createRuntime"),
+    # only root may look at the container's process so early
+    row("prestart", "CFG-135", "prestart", needs=[facility.root]),
+    row("createRuntime", "CFG-139", "createRuntime", needs=[facility.root]),
     row("createContainer", "CFG-142", "createContainer"),
 )
 def in_create_before_the_pivot(trial: Trial, stage: str) -> None:

@@ -51,19 +51,23 @@ def is_new_without_a_path(trial: Trial, kind: str) -> None:
     require_type(trial, kind)
     made = trial.created(with_type(trial, kind))
     own = link(os.getpid(), kind)
-    expect(link(made.pid, kind) != own, f"after create the container is in the runtime's {kind} namespace", seen=own)
+    # a plain user may not look at a process that the runtime has made undumpable
+    first = None if trial.rootless else link(made.pid, kind)
+    expect(first != own, f"after create the container is in the runtime's {kind} namespace", seen=own)
     ok(made.start(), "start")
     report = made.await_lines(2)
     inside = report.facts["namespaces"][FILES[kind]]
     expect(inside not in (own, None), f"the program is in the runtime's {kind} namespace", seen=inside)
-    expect_equal(link(made.pid, kind), inside, f"the {kind} namespace of the container's process")
+    if not trial.rootless:
+        expect_equal(link(made.pid, kind), inside, f"the {kind} namespace of the container's process")
 
 
 @each(*(row(kind, "LNX-007", kind, needs=needs_type(kind)) for kind in TYPES))
 def is_not_shared(trial: Trial, kind: str) -> None:
     """two containers without a path have two namespaces of type {0}"""
     require_type(trial, kind)
-    found = [link(trial.created(with_type(trial, kind)).pid, kind) for _ in range(2)]
+    made = [trial.started(with_type(trial, kind)) for _ in range(2)]
+    found = [each.await_lines(2).facts["namespaces"][FILES[kind]] for each in made]
     expect(found[0] != found[1], f"two containers share a {kind} namespace", seen=found)
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocirun_conformance import host
+from ocirun_conformance import facility, host
 from ocirun_conformance.case import case, each, expect, expect_equal, row
 from ocirun_conformance.recorder import Recorder
 from ocirun_conformance.schema import problems_of_state
@@ -88,7 +88,7 @@ def the_state_of_each_status(trial: Trial) -> None:
             expect(inside, f"the pid of a container that is {status} is not that of its process", seen=pid)
 
 
-@case("RT-010", "RT-012", "RT-013", "RT-038", "RT-039", "RT-040")
+@case("RT-010", "RT-012", "RT-013", "RT-038", "RT-039", "RT-040", needs=[facility.root])
 def create_makes_all_but_the_program(trial: Trial) -> None:
     """after create there are namespaces, mounts and cgroup, and the program has not run"""
     recorder = Recorder(trial, trial.config())

@@ -76,7 +76,9 @@ def readonly_paths(trial: Trial) -> None:
     ]
     report = trial.run(_bundle(trial, *actions, readonlyPaths=["/data/deep", "/data/file", "/proc/sys"]))
     expect_equal(report[0].get("text"), "secret", "the text of a file in a read-only directory")
-    for index, what in enumerate(("file in a directory", "new file", "file", "file of /proc/sys"), 1):
+    # to a plain user the kernel says EACCES before it looks at the mount of /proc/sys
+    tried = ("file in a directory", "new file", "file", *(() if trial.rootless else ("file of /proc/sys",)))
+    for index, what in enumerate(tried, 1):
         expect_equal(report[index]["error"], "EROFS", f"the error of writing a {what} of readonlyPaths")
     expect_equal(report[5]["error"], None, "the error of writing a file beside a read-only directory")
 
