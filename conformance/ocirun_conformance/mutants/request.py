@@ -34,7 +34,9 @@ class Request:
 
     @property
     def ident(self) -> str:
-        """The container's id, "" when there is none."""
+        """The container's id, "" when there is none: of `kill KILL` the one word is the signal."""
+        if self.operation == "kill" and self.positional == ["KILL"]:
+            return ""
         return self.positional[0] if self.positional else ""
 
     @property
