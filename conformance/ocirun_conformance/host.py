@@ -63,9 +63,11 @@ def _remove_cgroup(folder: Path) -> str:
 
 
 def is_in_bundle(pid: int, bundle: Path) -> bool:
-    """Whether a process has its root below a folder: only such a one is a case's to kill."""
+    """Whether a process has its root below a bundle's folder: only such a one is a case's to kill."""
+    # A path of mountinfo begins at the filesystem's own root, which may be a mount at /tmp.
+    folder = "/".join(bundle.parts[-3:])
     try:
         mountinfo = Path(f"/proc/{pid}/mountinfo").read_text()
     except OSError:
         return False
-    return any(line.split(" ")[4] == "/" and str(bundle) in line.split(" ")[3] for line in mountinfo.splitlines())
+    return any(line.split(" ")[4] == "/" and f"{folder}/" in line.split(" ")[3] for line in mountinfo.splitlines())

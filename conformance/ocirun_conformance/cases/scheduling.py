@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 POLICIES = {"OTHER": 0, "FIFO": 1, "RR": 2, "BATCH": 3, "IDLE": 5, "DEADLINE": 6}
 FLAGS = {"RESET_ON_FORK": 1, "RECLAIM": 2, "DL_OVERRUN": 4, "KEEP_POLICY": 8, "KEEP_PARAMS": 16}
 """<linux/sched.h>"""
-BUDGET = {"runtime": 10_000_000, "deadline": 70_000_000, "period": 100_000_000}
+BUDGET = {"runtime": 200_000_000, "deadline": 700_000_000, "period": 1_000_000_000}
+"""Nanoseconds, for a slow machine too: whoever overruns it may be ended by SIGXCPU."""
 MODES = {"DEFAULT": 0, "PREFERRED": 1, "BIND": 2, "INTERLEAVE": 3, "LOCAL": 4}
 MODES |= {"PREFERRED_MANY": 5, "WEIGHTED_INTERLEAVE": 6}
 MODE_FLAGS = {"STATIC_NODES": 1 << 15, "RELATIVE_NODES": 1 << 14, "NUMA_BALANCING": 1 << 13}
