@@ -40,6 +40,7 @@ MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 2
+UMOUNT_NOFOLLOW: Final = 8
 
 
 def open_tree(dirfd: int, path: bytes, flags: int) -> int:
@@ -135,6 +136,25 @@ def new_filesystem(fstype: bytes, options: list[tuple[bytes, bytes]], attributes
 def fspick(fd: int) -> int:
     """A context of the superblock under the mount `fd`, for fsconfig_reconfigure."""
     return raw.call("fspick", raw.FSPICK, fd, b"", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)
+
+
+def mountinfo() -> bytes:
+    """/proc/self/mountinfo, whole (proc(5))."""
+    fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
+
+
+def unescape(field: bytes) -> bytes:
+    """A field of mountinfo as it is."""
+    for escape, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(escape, character)
+    return field
 
 
 def pivot_root(new_root: bytes, put_old: bytes) -> None:

@@ -16,6 +16,7 @@ import stat
 
 from ocirun.errors import Failure, words
 from ocirun.kernel import files
+from ocirun.kernel import mount as kernel_mount
 from ocirun.steps import OutsideStep
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 POINTER: Final = "/linux/intelRdt"
 RDTGROUP_SUPER_MAGIC: Final = 0x07655821
 _NOT_CLASSES: Final = (".", "..", "info", "mon_groups", "mon_data")
-_ESCAPES: Final = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\"))
 _ENOENT: Final = 2
 _EEXIST: Final = 17
 
@@ -61,14 +61,7 @@ class Class:
 
 def find() -> str:
     """The mount point of resctrl in the runtime's mount namespace; "" when there is none."""
-    fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        while part := os.read(fd, 1 << 16):
-            parts.append(part)
-    finally:
-        os.close(fd)
-    return parse(b"".join(parts), _is_resctrl)
+    return parse(kernel_mount.mountinfo(), _is_resctrl)
 
 
 def parse(mountinfo: bytes, visible: Callable[[str], bool]) -> str:
@@ -77,11 +70,9 @@ def parse(mountinfo: bytes, visible: Callable[[str], bool]) -> str:
         before, _, after = line.partition(b" - ")
         fields = before.split(b" ")
         if after.startswith(b"resctrl ") and fields[3] == b"/":
-            point = fields[4]
-            for escape, character in _ESCAPES:
-                point = point.replace(escape, character)
-            if visible(os.fsdecode(point)):
-                return os.fsdecode(point)
+            point = os.fsdecode(kernel_mount.unescape(fields[4]))
+            if visible(point):
+                return point
     return ""
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ocirun.parent import Host
     from ocirun.scene import Scene
 
+KERNELS_VIEWS: Final = (b"proc", b"sysfs")
+
 PROPAGATION: Final = {
     "shared": (mount.MS_SHARED, 0),
     "slave": (mount.MS_SLAVE, 0),
@@ -164,16 +166,41 @@ def pivot_root(_step: InsideStep, scene: Scene) -> None:
     os.chdir("/")
 
 
-def move_root(_step: InsideStep, scene: Scene) -> None:
+def move_root(step: InsideStep, scene: Scene) -> None:
     """chroot(2) into the mount on top of ``/``. The host's tree stays mounted below it, out of reach of path walks."""
-    os.fchdir(scene.root)
-    os.chroot(".")
-    os.chdir("/")
+    for line in mount.mountinfo().splitlines():
+        before, _, after = line.partition(b" - ")
+        if after.split(b" ", 1)[0] in KERNELS_VIEWS:
+            _hide(mount.unescape(before.split(b" ")[4]))
+    change_root(step, scene)
+
+
+def _hide(point: bytes) -> None:
+    """Unmount it, or cover it where it is locked, as in a user namespace.
+
+    SECURITY: who makes a user namespace in the container may mount a proc or a sysfs of his own, without the masks, as
+    long as the mount namespace has one without masks. The paths are those of the host: the walk begins at the process's
+    root, which lies below the container's. Of a mount of the container there may be none; then nothing is done.
+    """
+    flags = mount.MNT_DETACH | mount.UMOUNT_NOFOLLOW
+    try:
+        mount.umount(point, flags)
+    except OSError:
+        try:
+            place = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return
+        cover = mount.new_filesystem(b"tmpfs", [(b"size", b"4k")], mount.MOUNT_ATTR_RDONLY)
+        mount.move_mount(cover, place)
+        os.close(cover)
+        os.close(place)
 
 
 def change_root(_step: InsideStep, scene: Scene) -> None:
     """chroot(2) alone: without a mount namespace there is nothing to pivot."""
-    move_root(_step, scene)
+    os.fchdir(scene.root)
+    os.chroot(".")
+    os.chdir("/")
 
 
 def enter_plain(opened: OutsideStep) -> InsideStep:
