@@ -138,5 +138,14 @@ def a_failing_poststop_hook_is_a_warning(trial: Trial, name: str) -> None:
     recorder.hook("poststop", "after", ["stdin"])
     made = live(trial, recorder)
     expect("after" in recorder.order, "the poststop hook after a failing one does not run", seen=recorder.order)
-    expect(trial.runtime.calls[-1].err.strip(), "delete does not warn that a poststop hook has failed")
     expect(made.query().code != 0, "state still finds the container after delete")
+
+
+@case("RT-028")
+def a_failing_poststop_hook_is_told(trial: Trial) -> None:
+    """delete warns, on standard error, that a poststop hook has failed"""
+    recorder = Recorder(trial, trial.config())
+    recorder.runs()
+    recorder.config["hooks"] = {"poststop": [{"path": str(recorder.program), **BAD_LAST["exit"]}]}
+    live(trial, recorder)
+    expect(trial.runtime.calls[-1].err.strip(), "delete says nothing of a poststop hook that has failed")
