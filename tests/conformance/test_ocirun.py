@@ -21,7 +21,16 @@ OF_THE_HOST = re.compile(
     r"needs |no cgroup controller|this kernel|\w+ is not on cgroup2 here|.*on cgroup v2|cgroup v2 has"
 )
 """Why a case may not be run; a reason that is about the runtime would hide what it lacks."""
-ELSEWHERE = ("cgroup_", "delegation.", "credentials.", "limits.", "idmap.", "device_rules.", "scheduling.")
+ELSEWHERE = (
+    "cgroup_",
+    "delegation.",
+    "credentials.",
+    "limits.",
+    "idmap.",
+    "device_rules.",
+    "scheduling.",
+    "operations.",
+)
 """Beginnings of the cases that emulated machines, which are slow, are there for."""
 
 
