@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .command import Output, run_command
 from .console import Interactive
 from .engines import TIMEOUT, Daemon, remove_empty_cgroups, start_containerd
-from .facility import DOCKER, DOCKERD
+from .facility import DOCKER, DOCKERD, overlayfs
 from .image import write_rootfs_tar
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ class Docker:
         base: Path,
         runtime: Path,
         rootfs: Path,
-        driver: str,
         *,
         settings: Mapping[str, Any] = MappingProxyType({}),
         options: Sequence[str] = (),
@@ -94,6 +93,7 @@ class Docker:
         stand_in.write_text(STAND_IN.format(base=base, runtime=runtime))
         stand_in.chmod(0o755)
         config = base / "daemon.json"
+        driver = "vfs" if overlayfs() else "overlay2"
         keys = {**daemon_json(base, runtime, driver), **settings}
         config.write_text(json.dumps({key: value for key, value in keys.items() if value is not None}))
         self._argv = [*prefix, DOCKERD, "--config-file", str(config), *options]

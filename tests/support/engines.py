@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
+import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ from .host import cgroup_mountpoints
 from .image import write_image_archive, write_rootfs_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PODMAN_IMAGE = "localhost/busybox:test"
 CONTAINERD_IMAGE = "registry.invalid/busybox:test"
@@ -34,6 +37,20 @@ def remove_empty_cgroups(name: str) -> None:
         directories = [Path(base) for base, _, _ in os.walk(point / name)]
         for path in reversed(directories):
             path.rmdir()
+
+
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """A short directory whose name is unique on the host; its name is also the engine's cgroup.
+
+    And containerd's namespace, where two ``_`` in a row, which mkdtemp(3) may choose, are refused.
+    """
+    directory = Path("/tmp", f"ocirun-engine-{secrets.token_hex(4)}")
+    directory.mkdir(mode=0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 class Daemon:
