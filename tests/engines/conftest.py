@@ -5,22 +5,19 @@ The runtime is `OCIRUN_RUNTIME`, or the one that this checkout builds; `OCIRUN_R
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import facility
 from support.bundle import make_rootfs
 from support.docker import Docker
-from support.engines import Containerd, Podman
+from support.engines import Containerd, Podman, private_directory
 from support.host import HostSnapshot
 from support.runtime import runtime_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -37,20 +34,6 @@ def runtime_binary() -> Path:
 def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The content of the image, never run in place."""
     return make_rootfs(tmp_path_factory.mktemp("image") / "rootfs")
-
-
-@contextmanager
-def private_directory() -> Iterator[Path]:
-    """A short directory whose name is unique on the host; its name is also the engine's cgroup.
-
-    And containerd's namespace, where two ``_`` in a row, which mkdtemp(3) may choose, are refused.
-    """
-    directory = Path("/tmp", f"ocirun-engine-{secrets.token_hex(4)}")
-    directory.mkdir(mode=0o700)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +91,7 @@ def docker_engine(runtime_binary: Path, rootfs: Path) -> Iterator[Docker]:
     facility.need(facility.docker)
     with private_directory() as base:
         before = HostSnapshot.take(scope=[base.name])
-        driver = "vfs" if facility.overlayfs() else "overlay2"
-        engine = Docker(base, runtime_binary, rootfs, driver)
+        engine = Docker(base, runtime_binary, rootfs)
         yield engine
         engine.close()
         before.assert_unchanged()

@@ -12,23 +12,24 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .command import Output, run_command
 from .console import Interactive
 from .engines import TIMEOUT, Daemon, remove_empty_cgroups, start_containerd
-from .facility import DOCKER, DOCKERD
+from .facility import DOCKER, DOCKERD, overlayfs
 from .image import write_rootfs_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 DOCKER_IMAGE = "busybox:test"
 # The daemon makes this folder, for plugins that nobody brings, whatever its configuration says.
 PLUGINS = Path("/run/docker/plugins")
 
 
-def _config(base: Path, runtime: Path, driver: str) -> dict[str, Any]:
+def daemon_json(base: Path, runtime: Path, driver: str) -> dict[str, Any]:
     """`daemon.json` (the keys are dockerd(8)'s options)."""
     return {
         "hosts": [f"unix://{base}/socket"],
@@ -56,23 +57,49 @@ def _config(base: Path, runtime: Path, driver: str) -> dict[str, Any]:
     }
 
 
-class Docker:
-    """A dockerd and a containerd of our own; the name of `base` is the parent of all containers' cgroups."""
+# BuildKit in dockerd 20.10 runs what PATH has as `runc`, whatever the default runtime is.
+STAND_IN = """\
+#!/bin/sh
+printf '%s\\n' "$*" >>{base}/buildkit
+exec {runtime} "$@"
+"""
 
-    def __init__(self, base: Path, runtime: Path, rootfs: Path, driver: str) -> None:
+
+class Docker:
+    """A dockerd and a containerd of our own; the name of `base` is the parent of all containers' cgroups.
+
+    `settings` are further keys of daemon.json, or other values (None: without the key); `options` are dockerd's;
+    `prefix` is a command that executes the rest of its command line, such as nsenter(1).
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        runtime: Path,
+        rootfs: Path,
+        *,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.base = base
         self.cgroup = base.name
         self._count = itertools.count(1)
         self._missing = [folder for folder in (PLUGINS, PLUGINS.parent) if not folder.exists()]
         self.env = {**os.environ, "DOCKER_CONFIG": str(base / "client")}
-        (base / "calls").mkdir()
-        (base / "containerd").mkdir()
+        for folder in ("calls", "containerd", "bin"):
+            (base / folder).mkdir()
+        stand_in = base / "bin" / "runc"
+        stand_in.write_text(STAND_IN.format(base=base, runtime=runtime))
+        stand_in.chmod(0o755)
         config = base / "daemon.json"
-        config.write_text(json.dumps(_config(base, runtime, driver)))
-        self._containerd = start_containerd(base / "containerd")
+        driver = "vfs" if overlayfs() else "overlay2"
+        keys = {**daemon_json(base, runtime, driver), **settings}
+        config.write_text(json.dumps({key: value for key, value in keys.items() if value is not None}))
+        self._argv = [*prefix, DOCKERD, "--config-file", str(config), *options]
+        self._containerd = start_containerd(base / "containerd", prefix)
         try:
-            self._daemon = Daemon([DOCKERD, "--config-file", str(config)], base / "log")
-            self._daemon.wait(lambda: self.call("version").code == 0)
+            self.start_daemon()
         except BaseException:
             self._containerd.stop()
             raise
@@ -82,17 +109,23 @@ class Docker:
             self._stop()
             raise
 
+    def start_daemon(self) -> None:
+        """A dockerd that answers when this returns; the one before has been stopped or killed."""
+        env = {**os.environ, "PATH": f"{self.base}/bin:{os.environ['PATH']}"}
+        self.daemon = Daemon(self._argv, self.base / "log", env)
+        self.daemon.wait(lambda: self.call("version").code == 0)
+
     def argv(self, *args: str) -> list[str]:
         """The full command line of one call."""
         return [DOCKER, "--host", f"unix://{self.base}/socket", *args]
 
-    def call(self, *args: str, stdin: bytes = b"") -> Output:
-        """Any docker command."""
-        return self._execute(self.argv(*args), stdin)
+    def call(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = MappingProxyType({})) -> Output:
+        """Any docker command; `env` adds to its environment."""
+        return self.execute(self.argv(*args), stdin, env)
 
     def run(self, *args: str, stdin: bytes = b"") -> Output:
         """`docker run`; the image's name is `DOCKER_IMAGE`."""
-        return self._execute(self.argv("run", *args), stdin)
+        return self.execute(self.argv("run", *args), stdin)
 
     def interactive(self, *args: str) -> Interactive:
         """Any docker command on a terminal."""
@@ -124,10 +157,11 @@ class Docker:
     def _stop(self) -> None:
         """The daemon first: it ends its work with containerd by itself."""
         try:
-            self._daemon.stop()
+            self.daemon.stop()
         finally:
             self._containerd.stop()
 
-    def _execute(self, argv: Sequence[str], stdin: bytes) -> Output:
+    def execute(self, argv: Sequence[str], stdin: bytes = b"", env: Mapping[str, str] = MappingProxyType({})) -> Output:
+        """Any command, with the environment of the client."""
         files = self.base / "calls" / f"{next(self._count):04d}"
-        return run_command(argv, files, stdin=stdin, env=self.env, timeout=TIMEOUT)
+        return run_command(argv, files, stdin=stdin, env={**self.env, **env}, timeout=TIMEOUT)

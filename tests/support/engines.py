@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
+import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ from .host import cgroup_mountpoints
 from .image import write_image_archive, write_rootfs_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PODMAN_IMAGE = "localhost/busybox:test"
 CONTAINERD_IMAGE = "registry.invalid/busybox:test"
@@ -36,14 +39,28 @@ def remove_empty_cgroups(name: str) -> None:
             path.rmdir()
 
 
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """A short directory whose name is unique on the host; its name is also the engine's cgroup.
+
+    And containerd's namespace, where two ``_`` in a row, which mkdtemp(3) may choose, are refused.
+    """
+    directory = Path("/tmp", f"ocirun-engine-{secrets.token_hex(4)}")
+    directory.mkdir(mode=0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
 class Daemon:
     """A daemon of ours that writes into `log`; whoever makes one stops it."""
 
-    def __init__(self, argv: Sequence[str], log: Path) -> None:
+    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.argv = tuple(argv)
         self.log_path = log
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=env)
 
     def wait(self, answers: Callable[[], bool]) -> None:
         """Poll until `answers`; AssertionError with the log, and the daemon is stopped, when that does not happen."""
@@ -62,6 +79,11 @@ class Daemon:
             self._process.kill()
             self._process.wait()
         assert not process_alive(self._process.pid)
+
+    def kill(self) -> None:
+        """KILL: it gets no chance to clean up."""
+        self._process.kill()
+        self._process.wait()
 
     def log(self) -> str:
         """What the daemon and its children wrote."""
@@ -159,11 +181,14 @@ disabled_plugins = [
 """
 
 
-def start_containerd(base: Path) -> Daemon:
-    """A containerd whose files are in `base`, where `grpc` is its address; it answers when this returns."""
+def start_containerd(base: Path, prefix: Sequence[str] = ()) -> Daemon:
+    """A containerd whose files are in `base`, where `grpc` is its address; it answers when this returns.
+
+    `prefix` is a command that executes the rest of its command line, such as nsenter(1).
+    """
     config = base / "config.toml"
     config.write_text(CONTAINERD_CONFIG.format(base=base))
-    daemon = Daemon(["containerd", "--config", str(config)], base / "log")
+    daemon = Daemon([*prefix, "containerd", "--config", str(config)], base / "log")
     ask = ["ctr", "--address", str(base / "grpc"), "version"]
     daemon.wait(lambda: run_command(ask, base / "asked", timeout=TIMEOUT).code == 0)
     return daemon

@@ -25,6 +25,7 @@ Probe = Callable[[], str]
 # By path: another client may come before that of the package.
 DOCKER = "/usr/bin/docker"
 DOCKERD = "/usr/sbin/dockerd"
+COMPOSE = "/usr/bin/docker-compose"
 V1_CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 CAP_SYS_RESOURCE = 24
 ADMIN_PATH = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -153,6 +154,12 @@ def containerd() -> str:
 def docker() -> str:
     """Docker's daemon and client of the machine's packages, and what the daemon needs of containerd."""
     return containerd() or _installed(DOCKERD) or _installed(DOCKER)
+
+
+@functools.cache
+def docker_compose() -> str:
+    """docker-compose of the machine's packages, which is Python."""
+    return docker() or _installed(COMPOSE)
 
 
 def _installed(name: str) -> str:
