@@ -13,6 +13,7 @@ from support.bundle import make_rootfs
 from support.docker import Docker
 from support.engines import Containerd, Podman, private_directory
 from support.host import HostSnapshot
+from support.pods import Pods
 from support.runtime import runtime_path
 
 if TYPE_CHECKING:
@@ -108,4 +109,28 @@ def docker(docker_engine: Docker) -> Iterator[Docker]:
     before = HostSnapshot.take(scope=[*scope, f"{docker_engine.cgroup}/"])
     yield docker_engine
     docker_engine.remove_containers()
+    before.assert_unchanged()
+
+
+@pytest.fixture(scope="module")
+def pods_engine(runtime_binary: Path, rootfs: Path) -> Iterator[Pods]:
+    """containerd with its CRI plugin, and the images imported."""
+    facility.need(facility.containerd)
+    with private_directory() as base:
+        before = HostSnapshot.take(scope=[base.name])
+        engine = Pods(base, runtime_binary, rootfs, "native" if facility.overlayfs() else "overlayfs")
+        yield engine
+        engine.close()
+        before.assert_unchanged()
+
+
+@pytest.fixture
+def pods(pods_engine: Pods) -> Iterator[Pods]:
+    """The CRI plugin for one test: afterwards no pod may be left.
+
+    The slashes in the scope leave out the cgroup of all pods and the daemon itself.
+    """
+    before = HostSnapshot.take(scope=[f"{pods_engine.base}/state/", f"{pods_engine.cgroup}/"])
+    yield pods_engine
+    pods_engine.remove_all()
     before.assert_unchanged()

@@ -9,6 +9,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -49,8 +50,8 @@ class _Layout:
         return self.add(json.dumps(document).encode(), media_type)
 
 
-def write_image_archive(rootfs: Path, directory: Path, name: str) -> Path:
-    """An OCI archive named `name` (a full reference) made in `directory`, with PATH=/bin and `sh` as the command."""
+def write_image_archive(rootfs: Path, directory: Path, name: str, command: Sequence[str] = ("sh",)) -> Path:
+    """An OCI archive named `name` (a full reference) made in `directory`, an empty one, with PATH=/bin."""
     layer_tar = write_rootfs_tar(rootfs, directory / "layer.tar")
     layout = _Layout(directory / "layout")
     layer = layout.add(layer_tar.read_bytes(), LAYER_TYPE)
@@ -58,7 +59,7 @@ def write_image_archive(rootfs: Path, directory: Path, name: str) -> Path:
         {
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
-            "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+            "config": {"Env": ["PATH=/bin"], "Cmd": list(command)},
             "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
         },
         CONFIG_TYPE,

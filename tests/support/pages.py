@@ -1,0 +1,27 @@
+"""What the pages of `docs/engines` tell people to write and to type, as the tests use it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from .bundle import REPOSITORY
+
+PAGES = REPOSITORY / "docs" / "engines"
+INSTALLED = "/usr/local/bin/ocirun"
+
+
+def fenced(page: str, language: str) -> list[str]:
+    """The blocks of this language in a page, in their order; AssertionError when there is none."""
+    text = (PAGES / page).read_text()
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert blocks, f"no block of {language} in {page}"
+    return blocks
+
+
+def containerd_runtime() -> str:
+    """The TOML that makes ocirun a runtime of containerd's CRI plugin, as the page has it."""
+    (block,) = fenced("kubernetes.md", "toml")
+    tomllib.loads(block)
+    assert block.count(INSTALLED) == 1
+    return block
