@@ -51,9 +51,20 @@ def check_id(ident: str) -> None:
 
 
 def default_root() -> str:
-    """Where containers are recorded when --root is absent: /run/ocirun, or below XDG_RUNTIME_DIR for a plain user."""
+    """Where containers are recorded when --root is absent: /run/ocirun, or below XDG_RUNTIME_DIR for a plain user.
+
+    A plain user is also who looks like root in a user namespace, as Podman's runtime does: unless USER says root, as it
+    does in a container that has its own /run (runc's rule).
+    """
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
-    return f"{runtime_dir}/ocirun" if os.geteuid() != 0 and runtime_dir else "/run/ocirun"
+    if not runtime_dir:
+        return "/run/ocirun"
+    if os.geteuid() == 0:
+        from ocirun import facts
+
+        if os.environ.get("USER") == "root" or facts.Facts().initial_userns:
+            return "/run/ocirun"
+    return f"{runtime_dir}/ocirun"
 
 
 class Entry:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +50,16 @@ def test_a_masked_file_reads_as_empty(box: Box, userns: bool) -> None:
     script = "cat /data/secret /proc/uptime; echo x > /data/secret && cat /data/secret; cat /data/deep/secret"
     assert box.shell(script, config) == "secret\n"
     assert (box.rootfs / "data" / "secret").read_text() == "secret\n"
+
+
+def test_the_node_over_a_masked_file_cannot_be_changed(box: Box) -> None:
+    """It is the host's own /dev/null; what is tried here would leave it as it is."""
+    secret(box.rootfs / "data")
+    node = os.stat("/dev/null")
+    mode, owner = f"{stat.S_IMODE(node.st_mode):o}", f"{node.st_uid}:{node.st_gid}"
+    script = f"for f in /data/secret /proc/uptime; do chmod {mode} $f; chown {owner} $f; done 2>&1; echo x >> $f"
+    lines = box.shell(script, protecting(maskedPaths=["/data/secret", "/proc/uptime"])).splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["Read-only file system"] * 4
 
 
 def test_a_masked_directory_is_empty_and_stays_so(box: Box) -> None:

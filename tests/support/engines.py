@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 PODMAN_IMAGE = "localhost/busybox:test"
 CONTAINERD_IMAGE = "registry.invalid/busybox:test"
+CONTAINERS_CONF = """\
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
 PODMAN_CACHE = Path("/var/lib/containers")
 TIMEOUT = 60.0
 
@@ -51,6 +55,18 @@ def private_directory() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory)
+
+
+def remove_plain_directories(name: str) -> None:
+    """Remove `name` from the directories of /sys/fs/cgroup that are no hierarchies.
+
+    Podman makes such, with plain files in them, for each v1 controller that the machine has not mounted, and then fails
+    to remove its own pods there.
+    """
+    mounted = cgroup_mountpoints()
+    for directory in Path("/sys/fs/cgroup").iterdir():
+        if directory.is_dir() and directory not in mounted and not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+            shutil.rmtree(directory / name, ignore_errors=True)
 
 
 class Daemon:
@@ -104,7 +120,8 @@ class Podman:
         self._count = itertools.count(1)
         self._had_cache = PODMAN_CACHE.exists()
         (base / "calls").mkdir()
-        (base / "containers.conf").touch()
+        # Of containers that Podman makes by itself: see run_argv.
+        (base / "containers.conf").write_text(CONTAINERS_CONF)
         # Without this an installation's own containers.conf would decide about defaults.
         self.env = {**os.environ, "CONTAINERS_CONF": str(base / "containers.conf")}
         self.options = [
@@ -144,14 +161,28 @@ class Podman:
         return self.call("inspect", "--format", template, container).ok().out.strip()
 
     def remove_containers(self) -> None:
-        """Force every container away."""
+        """Force every pod and container away."""
+        for pod in self.call("pod", "ps", "--quiet").ok().out.split():
+            self.remove_pod(pod)
         for container in self.call("ps", "--all", "--quiet").ok().out.split():
             self.call("rm", "--force", "--time", "0", container).ok()
+
+    def remove_pod(self, pod: str) -> None:
+        """Stop a pod and remove it, when its monitors have left the cgroups that go with it."""
+        parent = self.call("pod", "inspect", "--format", "{{.CgroupParent}}", pod).ok().out.strip()
+        identity = self.call("pod", "inspect", "--format", "{{.ID}}", pod).ok().out.strip()
+        self.call("pod", "stop", "--time", "0", pod).ok()
+        groups = [point / parent.strip("/") / identity / "conmon/cgroup.procs" for point in cgroup_mountpoints()]
+        for procs in groups:
+            wait_for(lambda procs=procs: not (procs.exists() and procs.read_text()), what=f"the end of {procs}")  # type: ignore[misc]
+        remove_plain_directories(f"{parent.strip('/')}/{identity}")
+        self.call("pod", "rm", "--force", "--time", "0", pod).ok()
 
     def close(self) -> None:
         """Remove the containers, the cgroup parent and what podman keeps outside its private directories."""
         self.remove_containers()
         remove_empty_cgroups(self.cgroup)
+        remove_plain_directories(self.cgroup)
         if not self._had_cache and PODMAN_CACHE.exists():
             subprocess.run(["rm", "-rf", str(PODMAN_CACHE)], check=True, timeout=TIMEOUT)
 

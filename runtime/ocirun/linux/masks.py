@@ -5,7 +5,8 @@ clones serve every directory. A path that is absent is skipped (config-linux.md)
 given up, on descriptors inside the root.
 
 SECURITY: the /dev/null that covers files is the host's, opened here and verified to be 1:3; the image's own may be
-anything (CVE-2025-31133).
+anything (CVE-2025-31133). Its mounts are read-only, which stops nobody from writing to the device, but chmod(2) and
+chown(2): root of the container would change the host's own node.
 """
 
 from __future__ import annotations
@@ -79,11 +80,18 @@ def mask(step: InsideStep, scene: Scene) -> None:
     if target < 0:
         return
     directory = stat.S_ISDIR(os.fstat(target).st_mode)
-    cover = _empty_directory(scene, label) if directory else mount.copy(null.fd, False)
+    cover = _empty_directory(scene, label) if directory else _null_device(null.fd)
     mount.move_mount(cover, target)
     os.close(target)
     if cover != scene.shared:
         os.close(cover)
+
+
+def _null_device(null: int) -> int:
+    """A mount of the host's node that nobody can change the node through."""
+    cover = mount.copy(null, False)
+    mount.mount_setattr(cover, 0, mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NOEXEC)
+    return cover
 
 
 def _empty_directory(scene: Scene, label: bytes) -> int:

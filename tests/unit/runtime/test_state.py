@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocirun import SPEC_VERSION, state
+from ocirun import SPEC_VERSION, facts, state
 from ocirun.errors import Failure
 from ocirun.kernel import process
 
@@ -57,6 +57,11 @@ def test_default_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state.default_root() == "/run/ocirun"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.delenv("USER", raising=False)
+    assert state.default_root() == "/run/ocirun"
+    monkeypatch.setattr(facts.Facts, "initial_userns", False)
+    assert state.default_root() == "/run/user/7/ocirun"
+    monkeypatch.setenv("USER", "root")
     assert state.default_root() == "/run/ocirun"
 
 
