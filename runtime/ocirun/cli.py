@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ocirun import SPEC_VERSION, VERSION, log, options
-from ocirun.errors import EXIT_ERROR, Failure, NotSupportedYet, failure
+from ocirun.errors import EXIT_ERROR, Failure, failure
 from ocirun.kernel import signals
 
 TYPE_CHECKING = False
@@ -128,8 +128,6 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
     _open_log(general)
     command = next((each for each in options.COMMANDS if each.name == name), None)
     if command is None:
-        if name in options.LATER:
-            raise NotSupportedYet(f"the command {name}")
         raise Failure(f"unknown command {name!r}", hint="ocirun --help lists them", code=EXIT_UNKNOWN_COMMAND)
     about.append(command.name)
     arguments = _read_command(command, rest)

@@ -95,6 +95,19 @@ _UPDATE: Final = (
     Option("kernel-memory-tcp", TEXT, "buffers of its TCP sockets, on cgroup v1", hidden=True),
 )
 
+_CRIU: Final = (
+    Option("image-path", TEXT, "directory of the images; default: checkpoint"),
+    Option("work-path", TEXT, "directory of CRIU's log and other files; default: that of the images"),
+    Option("tcp-established", FLAG, "also established TCP connections"),
+    Option("ext-unix-sk", FLAG, "also unix sockets whose other end is outside"),
+    Option("shell-job", FLAG, "also a session whose leader is outside"),
+    Option("file-locks", FLAG, "also file locks"),
+    Option("manage-cgroups-mode", TEXT, "cgroups below the container's: soft (default), full or strict"),
+    Option("empty-ns", MANY, "a namespace to leave empty: network"),
+    Option("auto-dedup", FLAG, "give memory back from the images that later ones replace"),
+    Option("lazy-pages", FLAG, "leave memory to a server that gives it when it is used (userfaultfd)"),
+)
+
 COMMANDS: Final = (
     Command("create", "ID", "create a container, ready to be started", _CREATE, 1, 1),
     Command(
@@ -157,6 +170,31 @@ COMMANDS: Final = (
         ), 1, 1,
     ),
     Command(
+        "checkpoint", "ID", "save the processes of a running container to files, with CRIU",
+        (
+            *_CRIU,
+            Option("parent-path", TEXT, "images of an earlier --pre-dump, relative to --image-path"),
+            Option("pre-dump", FLAG, "save its memory only, and let it go on"),
+            Option("leave-running", FLAG, "let it go on after that"),
+            Option("status-fd", TEXT, "descriptor that is written to when the server of --lazy-pages is ready"),
+            Option("page-server", TEXT, "ADDRESS:PORT of a server that takes the memory"),
+        ), 1, 1,
+    ),
+    Command(
+        "restore", "ID", "make a container from the files of a checkpoint",
+        (
+            *_CRIU,
+            Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
+            Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
+            Option("pid-file", TEXT, "file for the container's process id"),
+            Option("detach", FLAG, "return when its processes run", "d"),
+            Option("no-subreaper", FLAG, "do not adopt the container's orphans"),
+            Option("no-pivot", FLAG, "accepted: CRIU enters the root in its own way"),
+            Option("lsm-profile", TEXT, "TYPE:NAME of the LSM profile to restore the processes with"),
+            Option("lsm-mount-context", TEXT, "SELinux context of the mounts"),
+        ), 1, 1,
+    ),
+    Command(
         "spec", "", "write a config.json to begin with",
         (
             Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
@@ -165,6 +203,3 @@ COMMANDS: Final = (
     ),
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
 )  # fmt: skip
-
-LATER: Final = ("checkpoint", "restore")
-"""Commands of runc that this release does not have: said as such, never mistaken for a typing error."""

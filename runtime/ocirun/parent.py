@@ -69,7 +69,7 @@ def create(bundle: Bundle, plan: Plan, request: Request) -> Host:
     """Make the container up to where only its program is missing. Succeeds whole or leaves nothing behind."""
     entry = state.claim(request.root, request.ident)
     try:
-        entry.record = _first_record(bundle, request)
+        entry.record = first_record(bundle, request)
         host = Host(entry, plan)
     except BaseException:
         entry.remove()
@@ -85,7 +85,7 @@ def create(bundle: Bundle, plan: Plan, request: Request) -> Host:
     return host
 
 
-def _first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
+def first_record(bundle: Bundle, request: Request) -> dict[str, Any]:
     """The record of a container whose creation has begun."""
     config = bundle.config
     configured: dict[str, Any] = config.get("hooks") or {}

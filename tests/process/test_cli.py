@@ -18,7 +18,7 @@ from support.facility import need
 from support.host import HostSnapshot
 from support.runtime import wait_for
 
-from ocirun.options import COMMANDS, LATER
+from ocirun.options import COMMANDS
 
 if TYPE_CHECKING:
     from process.box import Box
@@ -86,12 +86,6 @@ def test_wrong_command_lines(program: Path, tmp_path: Path, words: list[str], co
     assert text in lines[0]
     assert done.out == ""
     assert not root.exists()
-
-
-@pytest.mark.parametrize("command", LATER)
-def test_commands_of_later_releases(program: Path, tmp_path: Path, command: str) -> None:
-    done = run_command([str(program), command, "id"], tmp_path / "out").expect(1)
-    assert done.err == f"ocirun not supported yet: the command {command}\n"
 
 
 @privileged

@@ -41,11 +41,11 @@ def run(arguments: Arguments, general: Arguments) -> int:
     status = supervisor.supervise(host.pid, host.pidfd, host.terminal, readiness)
     foreground.reap_orphans()
     if not arguments.flag("keep"):
-        _delete(host.entry)
+        delete_finished(host.entry)
     return status
 
 
-def _delete(entry: Entry) -> None:
+def delete_finished(entry: Entry) -> None:
     """Delete the container, unless another command has done so or does so now."""
     try:
         entry.lock()

@@ -137,7 +137,6 @@ def test_help_needs_no_positionals() -> None:
 def test_options_table_is_sane() -> None:
     names = [command.name for command in options.COMMANDS]
     assert len(names) == len(set(names))
-    assert not set(names) & set(options.LATER)
     for owner, table in [("", options.GLOBAL), *((each.name, each.options) for each in options.COMMANDS)]:
         long = [option.name for option in table]
         short = [option.short for option in table if option.short]
@@ -217,9 +216,3 @@ def test_what_asks_for_text_only(capfd: pytest.CaptureFixture[str], words: list[
     out, err = capfd.readouterr()
     assert out.startswith(said)
     assert err == ""
-
-
-@pytest.mark.parametrize("name", options.LATER)
-def test_commands_for_later_are_told_from_typing_errors(capfd: pytest.CaptureFixture[str], name: str) -> None:
-    assert cli.main([name]) == 1
-    assert capfd.readouterr().err == f"ocirun not supported yet: the command {name}\n"

@@ -1,0 +1,282 @@
+"""checkpoint and restore with CRIU, on a kernel that Debian's CRIU knows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from process.box import changed, one_sentence
+from support.bundle import (
+    default_config,
+    with_bind,
+    with_cgroup,
+    with_hook,
+    with_namespace,
+    with_shell,
+    with_terminal,
+    without_namespace,
+)
+from support.console import ConsoleSocket
+from support.runtime import process_alive, wait_for
+
+if TYPE_CHECKING:
+    from process.box import Box
+    from support.bundle import Config
+    from support.runtime import Result
+
+SECONDS = 60.0
+COUNTING = "(i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done) | while read n; do echo $n >/dev/shm/n; done"
+LOOPBACK = (
+    "mkfifo /dev/shm/in; sleep 10000 | nc -l -p 99 >/dev/shm/out & "
+    "until nc 127.0.0.1 99 </dev/shm/in >/dev/null; do sleep 0.1; done & "
+    "exec 3>/dev/shm/in; echo before >&3; while :; do sleep 1000; done"
+)
+
+
+def counted(box: Box) -> int:
+    """What the counting processes have come to; 0 before the first number."""
+    shown = box.exec("cat /dev/shm/n")
+    return int(shown.out) if shown.code == 0 and shown.out.strip() else 0
+
+
+def counting(box: Box, config: Config | None = None) -> int:
+    """Start the counting container; returns a number that it has reached."""
+    config = default_config() if config is None else config
+    box.run(with_shell(config, COUNTING), "--detach").ok()
+    wait_for(lambda: counted(box) > 2, SECONDS)
+    return counted(box)
+
+
+def checkpoint(box: Box, *options: str, images: str = "images") -> Result:
+    """`checkpoint` into a directory of the box."""
+    return box.runtime.call("checkpoint", "--image-path", str(box.directory / images), *options, box.ident)
+
+
+def restore(box: Box, *options: str, ident: str = "", images: str = "images") -> Result:
+    """`restore` from it; detached, unless the options say otherwise."""
+    paths = ("--image-path", str(box.directory / images), "--bundle", str(box.bundle))
+    return box.runtime.call("restore", *paths, *(options or ("--detach",)), ident or box.ident)
+
+
+def test_processes_go_on_where_they_were(box: Box) -> None:
+    config = with_cgroup(default_config(), f"/{box.ident}", {"memory": {"limit": 64 << 20}})
+    reached = counting(box, config)
+    pid = box.runtime.state(box.ident)["pid"]
+    work = box.directory / "work"
+    checkpoint(box, "--work-path", str(work)).ok()
+    assert (work / "dump.log").exists()
+    assert not process_alive(pid)
+    assert box.runtime.state(box.ident)["status"] == "stopped"
+    pid_file = box.directory / "pid"
+    restore(box, "--work-path", str(work), "--detach", "--pid-file", str(pid_file), "-no-subreaper").ok()
+    state = box.runtime.state(box.ident)
+    assert state["status"] == "running"
+    assert state["pid"] == int(pid_file.read_text())
+    now = counted(box)
+    assert now >= reached
+    wait_for(lambda: counted(box) > now, SECONDS)
+    assert Path(f"/sys/fs/cgroup/{box.ident}/memory.max").read_text() == f"{64 << 20}\n"
+    procs = Path(f"/sys/fs/cgroup/{box.ident}/cgroup.procs").read_text().split()
+    assert str(state["pid"]) in procs
+    assert len(procs) >= 3
+    stats = json.loads(box.runtime.call("events", "--stats", box.ident).ok().out)
+    assert stats["data"]["pids"]["current"] >= 3
+    box.runtime.call("pause", box.ident).ok()
+    assert box.runtime.status(box.ident) == "paused"
+    box.runtime.call("resume", box.ident).ok()
+    box.runtime.kill_and_delete(box.ident)
+
+
+def test_a_stopped_checkpoint_is_deleted(box: Box) -> None:
+    counting(box)
+    checkpoint(box).ok()
+    box.runtime.delete(box.ident).ok()
+    assert box.runtime.list() == []
+
+
+def test_it_goes_on_when_asked_to(box: Box) -> None:
+    counting(box)
+    checkpoint(box, "--leave-running").ok()
+    now = counted(box)
+    wait_for(lambda: counted(box) > now, SECONDS)
+    assert restore(box).code == 1, "the id is in use"
+    other = box.name("twin")
+    restore(box, ident=other).ok()
+    assert box.runtime.status(other) == "running"
+    assert box.runtime.status(box.ident) == "running"
+
+
+def test_memory_is_saved_beforehand(box: Box) -> None:
+    counting(box)
+    checkpoint(box, "--pre-dump", images="before").ok()
+    now = counted(box)
+    wait_for(lambda: counted(box) > now, SECONDS)
+    assert "relative" in one_sentence(checkpoint(box, "--parent-path", str(box.directory / "before")))
+    checkpoint(box, "--parent-path", "../before").ok()
+    assert (box.directory / "images" / "parent").is_symlink()
+    restore(box).ok()
+    assert counted(box) >= now
+
+
+def test_tcp_on_loopback_and_the_error_without_the_option(box: Box) -> None:
+    box.run(with_shell(default_config(), LOOPBACK), "--detach").ok()
+    wait_for(lambda: "before" in box.exec("cat /dev/shm/out").out, SECONDS)
+    said = one_sentence(checkpoint(box))
+    log = box.directory / "images" / "dump.log"
+    assert f"log: {log}" in said
+    assert "TCP" in said
+    assert [each.name for each in (box.directory / "images").iterdir()] == ["dump.log"]
+    assert box.runtime.status(box.ident) == "running"
+    checkpoint(box, "--tcp-established").ok()
+    restore(box, "--tcp-established", "--detach").ok()
+    box.exec("echo after >/dev/shm/in").ok()
+    wait_for(lambda: "after" in box.exec("cat /dev/shm/out").out, SECONDS)
+
+
+def test_a_terminal_is_handed_out_again(box: Box, tmp_path: Path) -> None:
+    config = with_shell(
+        with_terminal(default_config()), "read line; echo got $line; read line; echo then $line; exit 3"
+    )
+    path = Path("/tmp") / f"{box.ident}.sock"
+    with ConsoleSocket(path) as socket:
+        box.run(config, "--detach", "--console-socket", str(path)).ok()
+        terminal = socket.receive(SECONDS)
+        terminal.send("one\n")
+        terminal.read_until("got one", SECONDS)
+        checkpoint(box).ok()
+        terminal.close()
+        restore(box, "--detach", "--console-socket", str(path)).ok()
+        terminal = socket.receive(SECONDS)
+        terminal.send("two\n")
+        terminal.read_until("then two", SECONDS)
+        terminal.close()
+    box.runtime.wait_status(box.ident, "stopped", SECONDS)
+
+
+def test_in_the_foreground_it_waits_for_the_end(box: Box) -> None:
+    script = "while [ ! -e /shared/go ]; do sleep 0.1; done; exit 7"
+    box.run(box.with_shared(with_shell(default_config(), script)), "--detach").ok()
+    checkpoint(box).ok()
+    (box.shared / "go").touch()
+    restore(box, "--bundle", str(box.bundle)).expect(7)
+    assert box.runtime.list() == []
+
+
+def test_pipes_of_the_caller_are_replaced(box: Box) -> None:
+    bundle = box.write(with_shell(default_config(), "read a; echo first $a; read b; echo second $b"))
+    head = [str(box.runtime.path), "--root", str(box.runtime.root)]
+
+    def piped(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*head, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    first = piped("run", "--detach", "--bundle", str(bundle), box.ident)
+    assert first.stdin
+    assert first.stdout
+    first.stdin.write(b"one\n")
+    first.stdin.flush()
+    assert first.stdout.readline() == b"first one\n"
+    checkpoint(box).ok()
+    first.communicate(timeout=SECONDS)
+    paths = ("--image-path", str(box.directory / "images"), "--bundle", str(bundle))
+    second = piped("restore", "--detach", *paths, box.ident)
+    out, err = second.communicate(b"two\n", timeout=SECONDS)
+    assert out == b"second two\n", err
+
+
+def test_hooks_of_the_runtime_run_before_anything_is_restored(box: Box) -> None:
+    config = default_config()
+    for stage in ("prestart", "createRuntime", "poststop"):
+        script = f"echo {stage} $(cat) >>{box.shared}/said"
+        with_hook(config, stage, "/bin/sh", "-c", script)
+    counting(box, config)
+    checkpoint(box).ok()
+    (box.shared / "said").unlink()
+    restore(box).ok()
+    lines = (box.shared / "said").read_text().splitlines()
+    said = [line.partition(" ") for line in lines]
+    # that which made room for the restored one is deleted, with its own hooks
+    assert [word for word, _, _ in said] == ["poststop", "prestart", "createRuntime"]
+    pid = box.runtime.state(box.ident)["pid"]
+    assert [json.loads(text)["pid"] for _, _, text in said[1:]] == [pid, pid]
+
+
+def test_a_failing_hook_leaves_nothing(box: Box) -> None:
+    config = with_hook(default_config(), "prestart", "/bin/sh", "-c", f"test ! -e {box.shared}/fail")
+    counting(box, config)
+    checkpoint(box).ok()
+    (box.shared / "fail").touch()
+    assert one_sentence(restore(box)).startswith(f"restore {box.ident}: /hooks/prestart/0: ")
+    assert box.runtime.list() == []
+
+
+def test_damaged_images_leave_nothing(box: Box) -> None:
+    counting(box)
+    checkpoint(box).ok()
+    (box.directory / "images" / "core-1.img").write_bytes(b"nothing")
+    said = one_sentence(restore(box))
+    assert f"log: {box.directory}/images/restore.log" in said
+    assert box.runtime.list() == []
+
+
+def test_mounts_stay_what_they_were(box: Box) -> None:
+    config = with_bind(default_config(), box.shared, "/shared", "bind", "ro", "nosuid")
+    (box.shared / "seen").write_text("seen")
+    counting(box, changed(config, "/root/readonly", True))
+    listed = "cut -d ' ' -f 4- /proc/self/mountinfo | sed 's/master:[0-9]*//; s/shared:[0-9]*//'"
+    before = {line.split()[1]: line.split()[2] for line in box.exec(listed).ok().out.splitlines()}
+    checkpoint(box).ok()
+    restore(box).ok()
+    after = {line.split()[1]: line.split()[2] for line in box.exec(listed).ok().out.splitlines()}
+    assert after == before
+    assert box.exec("cat /shared/seen").ok().out == "seen"
+    for path in ("/shared/x", "/x", "/proc/sys/kernel/hostname"):
+        assert "Read-only" in box.exec(f"echo x >{path}").err
+    assert box.exec("cat /proc/kcore | wc -c").ok().out.strip() == "0"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value", "where"),
+    [
+        ("/mounts/7/options", ["bind"], "/mounts/7"),
+        ("/mounts/7/destination", "/mnt", "/mounts/7"),
+        ("/linux/namespaces/2", {"type": "user"}, "/linux/namespaces"),
+        ("/linux/maskedPaths", [], "/linux/maskedPaths"),
+        ("/root/readonly", True, "/root/readonly"),
+    ],
+)
+def test_another_configuration_is_refused(box: Box, pointer: str, value: object, where: str) -> None:
+    config = with_bind(default_config(), box.shared, "/shared", "bind", "ro")
+    counting(box, config)
+    checkpoint(box).ok()
+    other = changed(config, pointer, value)
+    if pointer.startswith("/linux/namespaces"):
+        for kind in ("uid", "gid"):
+            mappings = [{"containerID": 0, "hostID": 1000, "size": 1000}]
+            other = changed(other, f"/linux/{kind}Mappings", mappings)
+    box.write(other)
+    assert one_sentence(restore(box)).startswith(f"restore {box.ident}: {where}: restore: the configuration differs")
+
+
+def test_a_destination_that_ends_a_name_is_refused(box: Box) -> None:
+    box.run(with_shell(with_bind(default_config(), box.shared, "/a]:b", "bind"), "sleep 1000"), "--detach").ok()
+    assert "/mounts/7: " in one_sentence(checkpoint(box))
+    assert box.runtime.status(box.ident) == "running"
+
+
+def test_a_network_namespace_by_path_is_joined_again(box: Box) -> None:
+    space = box.directory / "net"
+    space.touch()
+    subprocess.run(["unshare", f"--net={space}", "true"], check=True)
+    try:
+        config = with_namespace(without_namespace(default_config(), "network"), "network", str(space))
+        counting(box, config)
+        checkpoint(box).ok()
+        restore(box).ok()
+        pid = box.runtime.state(box.ident)["pid"]
+        assert Path(f"/proc/{pid}/ns/net").stat().st_ino == space.stat().st_ino
+        box.runtime.kill_and_delete(box.ident)
+    finally:
+        subprocess.run(["umount", str(space)], check=True)
