@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.conftest import private_directory
 from support import facility
 from support.command import run_command, wait_for
 from support.engines import PODMAN_IMAGE as IMAGE
+from support.engines import private_directory
 from support.facility import find_program, need, requires
 from support.host import HostSnapshot
 from support.rootless import FIRST, GROUP, USER, RootlessPodman
