@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command import Output, process_alive, run_command, wait_for
+from .command import Output, parent_of, process_alive, run_command, wait_for
 from .console import Interactive
 from .host import cgroup_mountpoints
 from .image import write_image_archive, write_rootfs_tar
@@ -295,6 +295,18 @@ class Containerd:
             self.call("tasks", "delete", "--force", task)
         for container in self.call("containers", "list", "--quiet").ok().out.split():
             self.call("containers", "delete", container).ok()
+
+    def shim_pid(self, container: str) -> int:
+        """The pid of the shim that serves a task: the parent of its init."""
+        return parent_of(self.task_pid(container))
+
+    def crash(self) -> None:
+        """Kill the daemon; its shims live on, and it can do nothing until `restart`."""
+        self._daemon.kill()
+
+    def restart(self) -> None:
+        """Start the daemon again after `crash`; it looks for its shims."""
+        self._daemon = start_containerd(self.base)
 
     def close(self) -> None:
         """Remove the containers, end the daemon, remove the namespace's cgroup."""
