@@ -259,16 +259,6 @@ def test_another_configuration_is_refused(box: Box) -> None:
     assert box.runtime.list() == []
 
 
-def test_a_lock_is_held_again(box: Box) -> None:
-    script = "exec 9>/dev/shm/lock; flock -n 9; touch /dev/shm/held; sleep 1000"
-    box.run(with_shell(default_config(), script), "--detach").ok()
-    wait_for(lambda: box.exec("test -e /dev/shm/held").code == 0, SECONDS)
-    assert "--file-locks" in one_sentence(checkpoint(box))
-    checkpoint(box, "--file-locks").ok()
-    restore(box, "--file-locks", "--detach").ok()
-    assert box.exec("flock -n /dev/shm/lock true").code == 1
-
-
 def test_a_destination_that_ends_a_name_is_refused(box: Box) -> None:
     box.run(with_shell(with_bind(default_config(), box.shared, "/a]:b", "bind"), "sleep 1000"), "--detach").ok()
     assert "/mounts/7: " in one_sentence(checkpoint(box))
