@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.conftest import private_directory
 from support import facility
 from support.bundle import default_config, with_terminal, write_bundle
 from support.command import process_alive, wait_for
-from support.engines import Containerd
+from support.engines import Containerd, private_directory
 from support.host import HostSnapshot
 from support.runtime import Runtime
 
@@ -138,7 +137,7 @@ def test_daemon_is_killed_in_the_middle_of_a_create(breakable: Containerd, held:
     with ThreadPoolExecutor(1) as pool:
         client = pool.submit(breakable.run, ["--detach", "--null-io"], "half", "sleep", "600")
         wait_for((breakable.base / "creating").exists, 30.0, "the call of the runtime")
-        breakable.kill()
+        breakable.crash()
         hold.unlink(missing_ok=True)
         breakable.restart()
         assert client.result(60.0).code >= 0
