@@ -100,16 +100,6 @@ def test_blkio_weight_where_the_kernel_has_it(docker: Docker) -> None:
 
 
 @requires(facility.cgroup_v1)
-def test_realtime_runtime_that_the_parent_has_not(docker: Docker) -> None:
-    """sched-rt-group.rst: a group's runtime is at most its parent's, and a new one's is none."""
-    if not Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists():
-        pytest.skip("not this lane: a kernel without RT_GROUP_SCHED")
-    done = run(docker, "--cpu-rt-runtime", "1000", IMAGE, "true")
-    assert done.code in (125, 126)
-    assert "invalid argument" in done.err
-
-
-@requires(facility.cgroup_v1)
 def test_cgroup_parent(docker: Docker) -> None:
     parent = f"/{docker.cgroup}/deeper"
     lines = shell(docker, f"--cgroup-parent {parent}", "cat /proc/self/cgroup").splitlines()
