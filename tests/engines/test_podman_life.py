@@ -14,13 +14,14 @@ from support.command import process_alive, wait_for
 from support.console import Interactive
 from support.engines import PODMAN_IMAGE as IMAGE
 from support.engines import Podman, remove_empty_cgroups, remove_plain_directories
+from support.host import cgroup_mountpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.engines
 
-KUBE_PARENT = "libpod_parent"
+DEFAULT_PARENT = "libpod_parent"
 KUBE = f"""\
 apiVersion: v1
 kind: Pod
@@ -71,6 +72,20 @@ def test_pod_shares_namespaces_and_has_a_life(podman: Podman) -> None:
     assert podman.call("ps", "--all", "--quiet").ok().out == ""
 
 
+@pytest.fixture
+def in_default_parent(podman: Podman) -> Iterator[None]:
+    """A pod by `play kube`, or without infra, has cgroups below one of Podman's own in the root of the hierarchies."""
+    had = Path("/sys/fs/cgroup/pids", DEFAULT_PARENT).exists()
+    yield
+    podman.remove_containers()
+    if not had:
+        procs = [point / DEFAULT_PARENT / "conmon/cgroup.procs" for point in cgroup_mountpoints()]
+        wait_for(lambda: not any(each.exists() and each.read_text() for each in procs), what="the end of the monitors")
+        remove_empty_cgroups(DEFAULT_PARENT)
+        remove_plain_directories(DEFAULT_PARENT)
+
+
+@pytest.mark.usefixtures("in_default_parent")
 def test_pod_without_infra(podman: Podman) -> None:
     podman.call("pod", "create", "--name", "bare", "--infra=false", "--cgroup-parent", f"/{podman.cgroup}").ok()
     line = podman.argv("run", "--rm", "--pod", "bare", "--network", "none", IMAGE, "echo", "here")
@@ -78,27 +93,17 @@ def test_pod_without_infra(podman: Podman) -> None:
     podman.remove_pod("bare")
 
 
-@pytest.fixture
-def kube(podman: Podman) -> Iterator[Podman]:
-    """Podman gives such a pod no other parent than one in the root of the hierarchies, and no name for it."""
-    had = Path("/sys/fs/cgroup/pids", KUBE_PARENT).exists()
-    yield podman
-    podman.remove_containers()
-    if not had:
-        remove_empty_cgroups(KUBE_PARENT)
-        remove_plain_directories(KUBE_PARENT)
-
-
-def test_play_kube(kube: Podman, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_default_parent")
+def test_play_kube(podman: Podman, tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(KUBE)
-    kube.call("play", "kube", "--network", "none", str(tmp_path / "pod.yaml")).ok()
-    wait_for(lambda: "of-kube" in kube.call("logs", "kube-one").ok().out, what="the words of the first container")
-    assert kube.call("logs", "kube-one").ok().out.split() == ["said", "of-kube"]
-    seen = kube.call(
+    podman.call("play", "kube", "--network", "none", str(tmp_path / "pod.yaml")).ok()
+    wait_for(lambda: "of-kube" in podman.call("logs", "kube-one").ok().out, what="the words of the first container")
+    assert podman.call("logs", "kube-one").ok().out.split() == ["said", "of-kube"]
+    seen = podman.call(
         "exec", "kube-one", "/bin/sh", "-c", "id -u; touch /x 2>/dev/null || echo kept; grep CapBnd /proc/self/status"
     )
     assert seen.ok().out.split() == ["1000", "kept", "CapBnd:", "0" * 16]
-    assert kube.inspect("kube-two", "{{.State.Status}}") == "running"
+    assert podman.inspect("kube-two", "{{.State.Status}}") == "running"
 
 
 def test_healthcheck(podman: Podman) -> None:
