@@ -72,10 +72,3 @@ def failure(doing: str, problem: OSError, *, where: str = "", hint: str = "") ->
 
 class NotSupported(Failure):
     """A property that does nothing on Linux or in this release: refused aloud, never ignored."""
-
-
-class NotSupportedYet(NotSupported):
-    """A property or option that this release does not implement."""
-
-    def __init__(self, what: str, *, where: str = "") -> None:
-        super().__init__(f"not supported yet: {what}", where=where)

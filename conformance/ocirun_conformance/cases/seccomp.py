@@ -37,6 +37,31 @@ def errors(trial: Trial, profile: Profile, *calls: tuple[int, ...]) -> list[str 
     return [line.get("error", "killed") if line["answered"] else "killed" for line in report.lines]
 
 
+def expect_killed(trial: Trial, profile: Profile, goes_on: bool) -> None:
+    """getegid ends who makes it by SIGSYS. goes_on: whether the process's other threads live on."""
+    call = number("getegid")
+    report = trial.run(filtered(trial, profile, ("syscall", call), ("thread", call)))
+    expect_equal(report[0]["signal"], signal.SIGSYS.value, "the signal that ends a process of one thread")
+    expect_equal(report[1]["goes_on"], goes_on, "whether the other thread goes on")
+
+
+def expect_trapped(trial: Trial, profile: Profile) -> None:
+    """getegid sends SIGSYS, which names the call."""
+    call = number("getegid")
+    report = trial.run(filtered(trial, profile, ("trap", call), ("syscall", call)))
+    seen = [report[0]["caught"], report[0]["code"], report[0]["call"]]
+    expect_equal(seen, [signal.SIGSYS.value, 1, call], "the signal, its code and the call that it names")
+    expect_equal(report[1]["signal"], signal.SIGSYS.value, "the signal without a handler")
+
+
+def expect_traced(trial: Trial, profile: Profile, message: int) -> None:
+    """A tracer is told of getegid, with this message."""
+    call = number("getegid")
+    report = trial.run(filtered(trial, profile, ("trace", call), ("syscall", call)))
+    expect_equal([report[0]["traced"], report[0]["message"]], [True, message], "what the tracer is told")
+    expect_equal(report[1]["error"], "ENOSYS", "the error without a tracer")
+
+
 @each(row("with", "RT-039", True), row("without", "RT-039", False))
 def a_rule_for_some_calls(trial: Trial, privileges: bool) -> None:
     """a rule meets the calls it names and no other, with noNewPrivileges {0}"""
@@ -78,22 +103,14 @@ def actions_that_let_pass(trial: Trial, name: str) -> None:
 def actions_that_kill(trial: Trial, name: str, goes_on: bool) -> None:
     """SCMP_ACT_{0} ends who makes the call by SIGSYS, and the process's other threads live on: {1}"""
     claims.must_claim(trial, f"SCMP_ACT_{name}", ACTIONS)
-    call = number("getegid")
-    profile = allowing(rule(f"SCMP_ACT_{name}", "getegid"))
-    report = trial.run(filtered(trial, profile, ("syscall", call), ("thread", call)))
-    expect_equal(report[0]["signal"], signal.SIGSYS.value, "the signal that ends a process of one thread")
-    expect_equal(report[1]["goes_on"], goes_on, "whether the other thread goes on")
+    expect_killed(trial, allowing(rule(f"SCMP_ACT_{name}", "getegid")), goes_on)
 
 
 @case("RT-039", "FEL-003")
 def the_action_trap(trial: Trial) -> None:
     """SCMP_ACT_TRAP sends SIGSYS, which names the call"""
     claims.must_claim(trial, "SCMP_ACT_TRAP", ACTIONS)
-    call = number("getegid")
-    report = trial.run(filtered(trial, allowing(rule("SCMP_ACT_TRAP", "getegid")), ("trap", call), ("syscall", call)))
-    seen = [report[0]["caught"], report[0]["code"], report[0]["call"]]
-    expect_equal(seen, [signal.SIGSYS.value, 1, call], "the signal, its code and the call that it names")
-    expect_equal(report[1]["signal"], signal.SIGSYS.value, "the signal without a handler")
+    expect_trapped(trial, allowing(rule("SCMP_ACT_TRAP", "getegid")))
 
 
 @each(row("default", "RT-039 FEL-003", None, errno.EPERM), row("7", "RT-039 FEL-003", 7, 7))
@@ -103,11 +120,7 @@ def the_action_trace(trial: Trial, value: int | None, expected: int) -> None:
     if value is not None:
         claims.must_know(trial, "1.1.0", "errnoRet")
     members = {} if value is None else {"errnoRet": value}
-    call = number("getegid")
-    profile = allowing(rule("SCMP_ACT_TRACE", "getegid", **members))
-    report = trial.run(filtered(trial, profile, ("trace", call), ("syscall", call)))
-    expect_equal([report[0]["traced"], report[0]["message"]], [True, expected], "what the tracer is told")
-    expect_equal(report[1]["error"], "ENOSYS", "the error without a tracer")
+    expect_traced(trial, allowing(rule("SCMP_ACT_TRACE", "getegid", **members)), expected)
 
 
 @each(

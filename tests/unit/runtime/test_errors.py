@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ocirun.errors import EXIT_ERROR, Failure, NotSupportedYet, failure, words
+from ocirun.errors import EXIT_ERROR, Failure, NotSupported, failure, words
 from ocirun.kernel import raw
 from ocirun.linux import hostname, mounts, rlimits, seccomp
 from ocirun.steps import InsideStep, OutsideStep, Step
@@ -68,7 +68,7 @@ def test_an_os_error_without_anything() -> None:
 
 
 def test_defaults() -> None:
-    problem = NotSupportedYet("linux.x", where="/linux/x")
+    problem = NotSupported("not supported yet: linux.x", where="/linux/x")
     assert str(problem) == "/linux/x: not supported yet: linux.x"
     assert (problem.code, problem.errno, problem.hint) == (EXIT_ERROR, 0, "")
 
