@@ -20,6 +20,7 @@ from ocirun.kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final
 
     Logs = tuple[int, int]
@@ -110,8 +111,17 @@ def run_one(hook: dict[str, Any], pointer: str, state: bytes, logs: Logs) -> Non
         raise Failure(f"run the hook {hook['path']}{said}: {problem.call}", where=pointer) from None
 
 
-def run(hook: dict[str, Any], state: bytes, inherit: bool, logs: Logs = NO_LOGS) -> None:
-    """Run one hook to its end; HookFailed when it cannot be run, does not return 0 or takes longer than its timeout."""
+def run(
+    hook: dict[str, Any],
+    state: bytes,
+    inherit: bool,
+    logs: Logs = NO_LOGS,
+    confine: Callable[[], None] | None = None,
+) -> None:
+    """Run one hook to its end; HookFailed when it cannot be run, does not return 0 or takes longer than its timeout.
+
+    `confine` is called by the hook's own process, and nothing but execve(2) comes after it.
+    """
     path = hook["path"]
     argv = hook.get("args") or [path]
     if hook.get("env") is None and inherit:
@@ -123,7 +133,7 @@ def run(hook: dict[str, Any], state: bytes, inherit: bool, logs: Logs = NO_LOGS)
     out, err = _Stream(logs[0]), _Stream(logs[1])
     pid = os.fork()
     if pid == 0:
-        _become(path, argv, env, (stdin, out.theirs, err.theirs))
+        _become(path, argv, env, (stdin, out.theirs, err.theirs), confine)
     for fd in (stdin, out.theirs, err.theirs):
         os.close(fd)
     pidfd = kernel.pidfd_open(pid)
@@ -143,13 +153,21 @@ def run(hook: dict[str, Any], state: bytes, inherit: bool, logs: Logs = NO_LOGS)
     raise HookFailed(how if ended else f"timed out after {hook['timeout']} s", detail)
 
 
-def _become(path: str, argv: list[str], env: dict[bytes, bytes], streams: tuple[int, int, int]) -> None:
+def _become(
+    path: str,
+    argv: list[str],
+    env: dict[bytes, bytes],
+    streams: tuple[int, int, int],
+    confine: Callable[[], None] | None,
+) -> None:
     """The child: state on stdin, the rest to the runtime; never returns. It dies with the runtime."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL)
         signals.reset()
         for number, fd in enumerate(streams):
             os.dup2(fd, number)
+        if confine:
+            confine()
         os.execve(path, argv, env)
     except OSError as problem:
         os.write(2, words(problem.errno or 0).encode())

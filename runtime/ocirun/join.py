@@ -99,7 +99,7 @@ def compose(
     joining = Joining(config, hold(entry), facts)
     plan = Plan(joining)
     userns = joining.private(kernel.CLONE_NEWUSER)
-    settled = ProcessPlan(config, process, "", facts, request, userns)
+    settled = ProcessPlan(config, process, "", facts, request, userns, {})
     terminal = console.prepare(request.console_socket)
     pinned, unpinned, placed = _affinity(process)
     record = entry.record.get("cgroup")

@@ -82,7 +82,7 @@ class Plan:
 
 
 class ProcessPlan:
-    """What a process object becomes: used by `create` for process and by `exec` for its own."""
+    """What a process object becomes: used by `create` for process and by `exec`, without hooks, for its own."""
 
     __slots__ = ("adopt", "enter", "launch", "outside")
 
@@ -94,6 +94,7 @@ class ProcessPlan:
         facts: Facts,
         request: Request,
         userns: bool,
+        hooks: dict[str, Any],
     ) -> None:
         _refuse_windows(process, pointer)
         profile = (config.get("linux") or {}).get("seccomp")
@@ -121,27 +122,39 @@ class ProcessPlan:
             *program.inside(what, pointer),  # with the program's own rights
         ]
         kept = request.preserve_fds + request.listen_fds
+        seal = [program.keep_descriptors(kept)] if kept else []
         self.launch: list[InsideStep] = [
-            *([program.keep_descriptors(kept)] if kept else []),
             *lsm.launch(process, pointer),  # before the filter, which may forbid writing
             *rlimits.launch(process, pointer),  # a small limit would starve the set-up
+            *self._filtered(profile, seal, hooks, request.cache),  # all that comes later must pass the filter
+            *([drop] if drop else []),  # CAP_SYS_ADMIN was kept for the filter alone
+            program.launch(what, pointer),
         ]
-        if profile:
-            from ocirun.linux import seccomp
 
-            provide, load = seccomp.plan(profile, "/linux/seccomp", request.cache)
-            self.outside.append(provide)
-            self.launch.append(load)  # last but one: every system call after it must pass the profile
-        if drop:
-            self.launch.append(drop)  # CAP_SYS_ADMIN was kept for the filter alone
-        self.launch.append(program.launch(what, pointer))
+    def _filtered(
+        self, profile: dict[str, Any] | None, seal: list[InsideStep], hooks: dict[str, Any], cache: str
+    ) -> list[InsideStep]:
+        """The startContainer hooks, `seal` and the filter of `profile`.
+
+        SECURITY: these hooks are the image's programs, so what confines the program confines them. Each loads the
+        filter itself, so that what runs a hook need not pass; one with a listener (told once) is loaded before.
+        """
+        if not profile:
+            return lifecycle.before_program(hooks, None) + seal
+        from ocirun.linux import seccomp
+
+        provide, load = seccomp.plan(profile, "/linux/seccomp", cache)
+        self.outside.append(provide)
+        if seccomp.notifies(profile):
+            return [*seal, load, *lifecycle.before_program(hooks, None)]
+        return [*lifecycle.before_program(hooks, load), *seal, load]
 
 
 def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     """The plan of a `create` or `run`."""
     config = bundle.config
     _refuse_other_platforms(config)
-    process = config.get("process")
+    process, hooks = config.get("process"), config.get("hooks") or {}
     spaces = namespaces.Namespaces(config)
     plan = Plan(spaces)
     userns = spaces.private(kernel.CLONE_NEWUSER)
@@ -150,7 +163,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
     told, heard = _readiness(request, facts)
     borrowed, made = _devices(config, facts, userns)
     terminal = console.prepare(request.console_socket)
-    settled = ProcessPlan(config, process, "/process", facts, request, userns) if process else None
+    settled = ProcessPlan(config, process, "/process", facts, request, userns, hooks) if process else None
     grouped = cgroup.prepare(config, facts, request.ident, request.systemd_cgroup)
     looked, classed, arriving = _seldom(config, spaces, facts, request.ident)
     plan.outside = [
@@ -186,7 +199,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *(console.inside(process, "/process", terminal, True) if process else []),  # its devpts too
             *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
             *covers,  # after all mounts, so that none lies on top
-            *lifecycle.before_pivot(config.get("hooks") or {}),  # the environment is made, the host's tree visible
+            *lifecycle.before_pivot(hooks),  # the environment is made, the host's tree visible
             *rootfs.finish(config),
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
@@ -202,10 +215,9 @@ def _finish(plan: Plan, config: dict[str, Any], settled: ProcessPlan | None, gro
     """What comes last: on the container's side the process that becomes the program."""
     plan.ready = cgroup.ready(grouped)
     plan.inside += lifecycle.new_session(config.get("process"))
-    plan.launch = lifecycle.before_program(config.get("hooks") or {})
     if settled:
         plan.inside += settled.enter
-        plan.launch += settled.launch
+        plan.launch = settled.launch
 
 
 def _seldom(

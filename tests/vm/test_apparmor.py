@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from process.box import one_sentence
-from support.bundle import default_config, with_shell, with_user_namespace
+from support.bundle import default_config, with_hook, with_shell, with_user_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,8 @@ profile {PROFILE}-strict flags=(attach_disconnected,mediate_deleted) {{
 }}
 """
 SCRIPT = "cat /proc/self/attr/current; cat /etc/secret 2>&1; echo >> /etc/passwd; cat /etc/group | head -n 1"
+
+HOOK = "cat /proc/self/attr/current >/tmp/profile"
 
 
 def parser(option: str, text: str) -> None:
@@ -73,6 +75,11 @@ def test_without_a_profile_the_program_is_unconfined(box: Box) -> None:
 
 def test_with_a_user_namespace(box: Box) -> None:
     config = with_user_namespace(confined(box, PROFILE, "cat /proc/self/attr/current"))
+    assert box.run(config).ok().out == f"{PROFILE} (enforce)\n"
+
+
+def test_the_profile_confines_the_hooks_in_the_container(box: Box) -> None:
+    config = with_hook(confined(box, PROFILE, "cat /tmp/profile"), "startContainer", "/bin/sh", "-c", HOOK)
     assert box.run(config).ok().out == f"{PROFILE} (enforce)\n"
 
 

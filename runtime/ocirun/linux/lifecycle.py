@@ -53,15 +53,15 @@ def before_pivot(hooks: dict[str, Any]) -> list[InsideStep]:
     return steps
 
 
-def before_program(hooks: dict[str, Any]) -> list[InsideStep]:
-    """startContainer, in the container, when `start` has come."""
-    return _own("startContainer", hooks)
+def before_program(hooks: dict[str, Any], confine: InsideStep | None) -> list[InsideStep]:
+    """startContainer, in the container, when `start` has come; `confine` is done in the process that becomes a hook."""
+    return _own("startContainer", hooks, confine)
 
 
-def _own(name: str, hooks: dict[str, Any]) -> list[InsideStep]:
+def _own(name: str, hooks: dict[str, Any], confine: InsideStep | None = None) -> list[InsideStep]:
     status = b"creating" if name == "createContainer" else b"created"
     return [
-        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status)
+        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status, confine)
         for at, hook in enumerate(hooks.get(name) or ())
     ]
 
@@ -92,11 +92,11 @@ def ask_for_hooks(_step: InsideStep, scene: Scene) -> None:
 
 def run_hook(step: InsideStep, scene: Scene) -> None:
     """One hook, with the state as the container sees it: its own pid there."""
-    hook, status = step.args
+    hook, status, confine = step.args
     state = scene.state.replace(b'"status":""', b'"status":"%s"' % status).replace(
         b'"pid":0', b'"pid":%d' % os.getpid()
     )
-    running.run(hook, state, False, scene.logs)
+    running.run(hook, state, False, scene.logs, (lambda: confine.do(confine, scene)) if confine else None)
 
 
 def close_logs(_step: InsideStep, scene: Scene) -> None:

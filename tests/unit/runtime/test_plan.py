@@ -102,7 +102,7 @@ def test_order_inside(composed: Callable[..., Plan], config: Config, first: str,
 
 def test_order_of_launching(composed: Callable[..., Plan], config: Config) -> None:
     launch = names(composed(everything(config), "--preserve-fds", "0").launch)
-    assert launch == ["lifecycle.run_hook", "rlimits.set_limit", "seccomp.load", "program.execute"]
+    assert launch == ["rlimits.set_limit", "lifecycle.run_hook", "seccomp.load", "program.execute"]
 
 
 def test_without_no_new_privileges_the_filter_is_loaded_with_a_right_to_it(

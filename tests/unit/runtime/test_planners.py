@@ -313,7 +313,7 @@ def test_hooks_of_the_containers_side() -> None:
     assert lifecycle.before_pivot({}) == []
     both = lifecycle.before_pivot({"createContainer": [hook], "startContainer": [hook]})
     assert deeds(both) == ["run_hook"], "the hooks of `start` have the same logs"
-    assert deeds(lifecycle.before_program({"startContainer": [hook]})) == ["run_hook"]
+    assert deeds(lifecycle.before_program({"startContainer": [hook]}, None)) == ["run_hook"]
 
 
 @pytest.mark.parametrize(("terminal", "expected"), [(True, []), (False, ["set_session"])])

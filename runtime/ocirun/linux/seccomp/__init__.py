@@ -109,7 +109,7 @@ def sock_fprog(program: bytes) -> bytes:
     return count + bytes(_POINTER - 2) + address.to_bytes(_POINTER, sys.byteorder)
 
 
-def _notifies(profile: dict[str, Any]) -> bool:
+def notifies(profile: dict[str, Any]) -> bool:
     """Whether anything asks the listener; otherwise listenerPath and listenerMetadata are ignored, as the spec says."""
     rules = profile.get("syscalls") or ()
     return profile["defaultAction"] == NOTIFY or any(rule["action"] == NOTIFY for rule in rules)
@@ -117,7 +117,7 @@ def _notifies(profile: dict[str, Any]) -> bool:
 
 def _flags(profile: dict[str, Any], pointer: str) -> int:
     """The flags of seccomp(2). Without the property SPEC_ALLOW, as runc and crun do; with an empty list none."""
-    listens = SECCOMP_FILTER_FLAG_NEW_LISTENER if _notifies(profile) else 0
+    listens = SECCOMP_FILTER_FLAG_NEW_LISTENER if notifies(profile) else 0
     names = profile.get("flags")
     if names is None:
         return SECCOMP_FILTER_FLAG_SPEC_ALLOW | listens
