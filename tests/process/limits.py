@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 TOP = Path("/sys/fs/cgroup")
 MIB = 1 << 20
+WAITS = "x=0123456789abcdef; while :; do x=$x$x; done"
+"""Shell: wants ever more memory, and writes to it itself. Where the kernel writes for a program, as read(2) does,
+cgroup v1 without the OOM killer fails the call instead of waiting."""
 Resources = dict[str, Any]
 
 

@@ -28,6 +28,7 @@ from process.events import (
     running,
     stats,
 )
+from process.limits import WAITS
 from process.plain import config_of, plain_box, plain_user_namespace
 from support import facility
 from support.bundle import with_args, with_shell
@@ -79,7 +80,7 @@ def test_a_container_that_waits_for_memory(box: Box) -> None:
     group = running(box, memory={**SMALL, "disableOOMKiller": True})
     with following(box, "20ms") as events:
         events.wait_for("stats")
-        box.exec(f"{GREEDY} &", "--detach").ok()
+        box.exec(WAITS, "--detach").ok()
         events.wait_for("oom")
         assert group.kills() == 0
         box.runtime.delete(box.ident, force=True).ok()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from process.limits import MIB, TOP, controller, limited, needs_file, refusal, seen
-from support.bundle import Config, with_args, with_shell
+from process.limits import MIB, TOP, WAITS, controller, limited, needs_file, refusal, seen
+from support.bundle import Config, with_shell
 from support.facility import need, requires
 from support.runtime import wait_for
 
@@ -53,7 +53,7 @@ def test_a_limit_is_in_the_container_s_cgroup(box: Box, memory: dict[str, Any], 
 
 def test_without_the_oom_killer_the_program_waits_for_memory(box: Box) -> None:
     memory = {"limit": 24 * MIB, "swap": 24 * MIB, "disableOOMKiller": True}
-    box.run(with_args(limited(box, {"memory": memory}), *GREEDY), "--detach").ok()
+    box.run(with_shell(limited(box, {"memory": memory}), WAITS), "--detach").ok()
     control = TOP / "memory" / box.ident / "memory.oom_control"
     wait_for(lambda: "under_oom 1" in control.read_text(), what="the program to need too much")
     text = control.read_text()
