@@ -5,7 +5,8 @@
         \"\"\"`state` prints ociVersion and id\"\"\"
 
 Its name is the module's and the function's, its title the docstring. It fails by `expect` and `expect_equal`, and says
-that it cannot be run here by `NotRun` or by one of `needs`. Any other exception is the suite's own defect.
+that it cannot be run here by `NotRun` or by one of `needs`. Any other exception is the suite's own defect. The cases of
+`attacks` cite the attacks that they try.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import cases, catalogue
+from . import attacks, cases, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,18 +68,20 @@ class Case:
     @property
     def level(self) -> Level:
         """The level of the duties that it cites, which is one and the same."""
-        return catalogue.requirements()[self.requirements[0]].level
+        ident = self.requirements[0]
+        return catalogue.known(security=ident in catalogue.attacks())[ident].level
 
 
-_CASES: dict[str, Case] = {}
+_CASES: dict[str, dict[str, Case]] = {cases.__name__: {}, attacks.__name__: {}}
 
 
 def _register(body: Body, suffix: str, idents: Iterable[str], needs: Iterable[Need], alone: bool, *args: Any) -> None:
-    name = f"{body.__module__.removeprefix(cases.__name__ + '.')}.{body.__name__}{suffix}"
+    package, _, module = body.__module__.rpartition(".")
+    name = f"{module}.{body.__name__}{suffix}"
     title = " ".join((body.__doc__ or "").format(*args).split())
-    if name in _CASES:
+    if name in _CASES[package]:
         raise ValueError(f"two cases have the name {name}")
-    _CASES[name] = Case(name, title, tuple(idents), tuple(needs), alone, lambda trial: body(trial, *args))
+    _CASES[package][name] = Case(name, title, tuple(idents), tuple(needs), alone, lambda trial: body(trial, *args))
 
 
 def case(*idents: str, needs: Iterable[Need] = (), alone: bool = False) -> Callable[[Body], Body]:
@@ -117,8 +120,9 @@ def each(*rows: Row, needs: Iterable[Need] = (), alone: bool = False) -> Callabl
     return decorate
 
 
-def all_cases() -> dict[str, Case]:
-    """Every case by its name, in the order of the modules and of their text."""
-    for found in pkgutil.iter_modules(cases.__path__):
-        importlib.import_module(f"{cases.__name__}.{found.name}")
-    return _CASES
+def all_cases(*, security: bool = False) -> dict[str, Case]:
+    """Every case by its name, or every attack, in the order of the modules and of their text."""
+    package = attacks if security else cases
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{found.name}")
+    return _CASES[package.__name__]

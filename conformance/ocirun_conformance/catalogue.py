@@ -1,4 +1,8 @@
-"""What the specification demands of a runtime: one row per duty of `catalogue.tsv`, in this project's own words."""
+"""What is demanded of a runtime, in this project's own words.
+
+`catalogue.tsv` has a row for each duty of the specification, `attacks.tsv` one for each way in which a container got
+the better of a runtime once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,10 @@ _LEVELS: dict[str, Level] = {
 
 
 class Requirement(NamedTuple):
-    """One duty. word: the specification's word for it; section: `FILE:LINE` in runtime-spec 1.3.0."""
+    """One duty. word: the specification's word for it; section: `FILE:LINE` in runtime-spec 1.3.0.
+
+    Of an attack ident is the number under which it was published, and section what it uses.
+    """
 
     ident: str
     word: str
@@ -47,6 +54,17 @@ def requirements() -> dict[str, Requirement]:
 
 
 @cache
+def attacks() -> dict[str, Requirement]:
+    """All attacks by their number, in the table's order; that none succeeds is a MUST."""
+    return {ident: Requirement(ident, "MUST", means, demand) for ident, means, demand in _rows("attacks.tsv")}
+
+
+def known(*, security: bool) -> dict[str, Requirement]:
+    """The attacks, or the duties."""
+    return attacks() if security else requirements()
+
+
+@cache
 def unjudged() -> dict[str, str]:
-    """The duties that no test from outside can show, and why."""
+    """The duties and attacks that no test from outside can show, and why."""
     return {row[0]: row[1] for row in _rows("unjudged.tsv")}

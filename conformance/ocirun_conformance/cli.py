@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import probe, reports
-from .judge import Judge, Settings
+from .judge import ROUNDS, Judge, Settings
 from .progress import progress
 from .reports.matrix import labels
 from .reports.plain import printable
@@ -66,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     add("--filter", metavar="TEXT", action="append", default=[], help="only cases whose name has this text; repeatable")
     add("--requirement", metavar="ID", action="append", default=[], help="only cases that cite this duty; repeatable")
     add("--level", choices=["must", "should", "may"], default="", help="only cases of this level")
+    add("--security", action="store_true", help="try attacks that worked once, instead of judging duties")
+    add("--rounds", metavar="N", type=_whole(1), default=ROUNDS, help="of each race (default: %(default)s)")
     add("--list", action="store_true", help="only print the cases: name, level, duties, title")
     add("--format", choices=list(reports.FORMATS), default="text", help="what is written in the end (default: text)")
     add("--output", metavar="FILE", type=Path, help="where to, instead of standard output")
@@ -103,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = reader.parse_intermixed_args(argv)
     try:
         commands = _commands(options)
-        cases = chosen(options.filter, options.requirement, options.level)
+        cases = chosen(options.filter, options.requirement, options.level, security=options.security)
         if options.list:
             _print("".join(f"{_listed(case)}\n" for case in cases), None)
             return 0
@@ -174,6 +176,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.keep,
         options.stop_at,
         tuple(_again(options)),
+        options.rounds,
     )
 
 
@@ -191,8 +194,9 @@ def _again(options: argparse.Namespace) -> Iterator[str]:
             yield from (f"--{name}", str(path.absolute()))
     if options.timeout != SECONDS:
         yield from ("--timeout", f"{options.timeout:g}")
-    if options.rootless:
-        yield "--rootless"
+    for name in ("rootless", "security"):
+        if getattr(options, name):
+            yield f"--{name}"
 
 
 def _judge(runtimes: Sequence[Sequence[str]], cases: Sequence[Case], settings: Settings) -> list[Judgement]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from .case import Case
 
+ROUNDS = 300
+"""How often each race is run."""
 OLDEST, NEWEST = "1.0.2", "1.3.0"
 _NAMED = re.compile(r"^spec: (\S+)$", re.MULTILINE)
 """What a runtime without features says in its version of the specification that it follows."""
@@ -46,6 +48,7 @@ class Settings:
     stop_at: int = 0
     """End after that many failures; 0 for never."""
     again: tuple[str, ...] = ("ocirun-conformance",)
+    rounds: int = ROUNDS
 
 
 DEFAULT_WORDS = RUNC
@@ -148,7 +151,12 @@ class Judge:
         folder.mkdir()
         begin = time.monotonic()
         trial = Trial(
-            self._runtime(folder), folder, self.settings.probe, version=self.version, rootless=self.settings.rootless
+            self._runtime(folder),
+            folder,
+            self.settings.probe,
+            version=self.version,
+            rootless=self.settings.rootless,
+            rounds=self.settings.rounds,
         )
         outcome, sentence, expected, seen = _outcome(case, trial)
         seconds = time.monotonic() - begin

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FLAGS = ("-static", "-O2", "-Wall", "-Wextra", "-Werror")
+ALONE = (
+    "-nostdlib", "-static-pie", "-fPIE", "-ffreestanding", "-fno-stack-protector", "-fno-builtin",
+    "-Wl,--no-dynamic-linker", "-O1", "-Wall", "-Wextra", "-Werror",
+)  # fmt: skip
+"""For a program that the kernel may also run as another's dynamic loader."""
 COMPILERS = ("cc", "gcc", "clang")
 
 Facts = dict[str, Any]
@@ -32,11 +37,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirun-conformance"
 
 
-def build(package: str = __package__, program: str = "probe") -> Path:
+def build(package: str = __package__, program: str = "probe", flags: Sequence[str] = FLAGS) -> Path:
     """The probe's path; compiled if this source has not been compiled here before. program: its folder's name."""
     folder = resources.files(package).joinpath(program)
     sources = sorted((each.name, each.read_bytes()) for each in folder.iterdir() if each.name.endswith((".c", ".h")))
-    digest = hashlib.sha256(repr((sources, FLAGS, sysconfig.get_platform())).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((sources, tuple(flags), sysconfig.get_platform())).encode()).hexdigest()[:16]
     built = cache_folder() / f"{program}-{digest}"
     if built.exists():
         return built
@@ -50,7 +55,7 @@ def build(package: str = __package__, program: str = "probe") -> Path:
             place.joinpath(source).write_bytes(text)
         files = [str(place / source) for source, _ in sources if source.endswith(".c")]
         made = place / program
-        done = subprocess.run([compiler, *FLAGS, "-o", str(made), *files], capture_output=True, text=True, check=False)
+        done = subprocess.run([compiler, *flags, "-o", str(made), *files], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NoProbe(f"the probe cannot be compiled: {done.stderr.strip().splitlines()[-1:]}")
         made.rename(built)

@@ -2,7 +2,9 @@
 
 How an operation is spelled comes from an adapter: a TOML file with a list of words per operation. Without one the
 words are runc's. In the words stand `{id}`, `{bundle}`, `{root}` (a folder for the runtime's state), `{signal}`,
-`{pid_file}` and `{console_socket}`; the word `{console}` becomes the list `console` when there is a terminal.
+`{pid_file}` and `{console_socket}`; the word `{console}` becomes the list `console` when there is a terminal, and in
+`exec`, `{options}` and `{program}` become what a case gives, in runc's words. Only attacks use `exec`, `checkpoint` and
+`restore` (of and to the folder `{images}`).
 """
 
 from __future__ import annotations
@@ -31,9 +33,15 @@ RUNC: dict[str, list[str]] = {
     "kill": ["--root", "{root}", "kill", "{id}", "{signal}"],
     "delete": ["--root", "{root}", "delete", "{id}"],
     "force": ["--root", "{root}", "delete", "--force", "{id}"],
+    "exec": ["--root", "{root}", "exec", "{options}", "{id}", "{program}"],
+    "checkpoint": ["--root", "{root}", "checkpoint", "--image-path", "{images}", "--work-path", "{images}", "{id}"],
+    "restore": [
+        "--root", "{root}", "restore", "--detach", "--bundle", "{bundle}", "--image-path", "{images}",
+        "--work-path", "{images}", "--pid-file", "{pid_file}", "{id}",
+    ],
     "features": ["features"],
     "version": ["--version"],
-}
+}  # fmt: skip
 
 SECONDS = 20.0
 
@@ -111,19 +119,31 @@ class Runtime:
     cleans: bool = False
     """Whether the case is over, and what it has made is removed."""
 
-    def command(self, operation: str, values: Mapping[str, str], *, terminal: bool = False) -> list[str]:
+    def command(
+        self,
+        operation: str,
+        values: Mapping[str, str],
+        *,
+        terminal: bool = False,
+        lists: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[str]:
         """The argument list of an operation. A word whose value is "" is left out, so that `state` can lack its id."""
         words: list[str] = []
         for word in self.words[operation]:
-            words += (self.words["console"] if terminal else []) if word == "{console}" else [word]
-        filled = [word.format_map({"root": str(self.root), **values}) for word in words]
-        return [*self.program, *(word for word in filled if word)]
+            if lists and word[1:-1] in lists:
+                words += lists[word[1:-1]]
+                continue
+            for each in (self.words["console"] if terminal else []) if word == "{console}" else [word]:
+                words.append(each.format_map({"root": str(self.root), **values}))
+        return [*self.program, *(word for word in words if word)]
 
-    def call(self, argv: Sequence[str], out: Path, *, stdin: int = subprocess.DEVNULL) -> Call:
+    def call(
+        self, argv: Sequence[str], out: Path, *, stdin: int = subprocess.DEVNULL, leaked: Sequence[int] = ()
+    ) -> Call:
         """Run it with its standard output and error in files beside `out`, which a container may keep open.
 
         A runtime that does not return is killed with all of its session and fails the case. Once the user has
-        interrupted, a case gets no further call.
+        interrupted, a case gets no further call. leaked: descriptors that it inherits beside the three.
         """
         if self.stop is not None and self.stop.fired and not self.cleans:
             raise Fails("the user has interrupted")
@@ -131,7 +151,13 @@ class Runtime:
         begin = time.monotonic()
         with out.open("wb") as stdout, errors.open("wb") as stderr:
             process = subprocess.Popen(
-                argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True, env=self.environment
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                env=self.environment,
+                pass_fds=leaked,
             )
             seconds = min(self.seconds, CLEANING) if self._hurries else self.seconds
             ended = self._ends(process.pid, seconds)

@@ -18,18 +18,22 @@ class Unusable(Exception):
     """The suite cannot begin; the argument is a sentence that says why and what to do."""
 
 
-def chosen(filters: Sequence[str] = (), requirements: Sequence[str] = (), level: str = "") -> list[Case]:
+def chosen(
+    filters: Sequence[str] = (), requirements: Sequence[str] = (), level: str = "", *, security: bool = False
+) -> list[Case]:
     """The cases that match one of `filters`, cite one of `requirements` and have the level; an empty choice is all.
+
+    security: of the attacks.
 
     Raises Unusable for a word that matches nothing, and when nothing is left.
     """
-    cases = case_module.all_cases()
+    cases = case_module.all_cases(security=security)
     wanted = [case_filter.strip() for case_filter in filters]
     for text in wanted:
         if not any(matches(text, name, cases) for name in cases):
             raise Unusable(f"--filter {text}: no case has this in its name{_close(text, cases)}; --list prints them")
     for ident in requirements:
-        _check_requirement(ident, cases.values())
+        _check_requirement(ident, cases.values(), catalogue.known(security=security))
     found = [
         case
         for case in cases.values()
@@ -47,8 +51,7 @@ def matches(text: str, name: str, names: Iterable[str]) -> bool:
     return name == text if text in names else text in name
 
 
-def _check_requirement(ident: str, cases: Iterable[Case]) -> None:
-    known = catalogue.requirements()
+def _check_requirement(ident: str, cases: Iterable[Case], known: Iterable[str]) -> None:
     if ident not in known:
         raise Unusable(f"--requirement {ident}: there is no such duty{_close(ident.upper(), known)}")
     if not any(ident in case.requirements for case in cases):

@@ -19,7 +19,7 @@ from .case import Fails, expect
 from .probe import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from .config import Config
@@ -66,7 +66,16 @@ class Container:
         self._pidfd = -1
         self._out: Path | None = None
 
-    def _call(self, operation: str, *, stdin: int = subprocess.DEVNULL, terminal: bool = False, **values: str) -> Call:
+    def _call(
+        self,
+        operation: str,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        terminal: bool = False,
+        lists: Mapping[str, Sequence[str]] | None = None,
+        leaked: Sequence[int] = (),
+        **values: str,
+    ) -> Call:
         filled = {
             "id": self.ident,
             "bundle": str(self.bundle.path),
@@ -79,16 +88,22 @@ class Container:
         out = self.trial.new_file(operation)
         if operation == "create":
             self._out = out
-        return runtime.call(runtime.command(operation, filled, terminal=terminal), out, stdin=stdin)
+        argv = runtime.command(operation, filled, terminal=terminal, lists=lists)
+        return runtime.call(argv, out, stdin=stdin, leaked=leaked)
 
     @property
     def pid_file(self) -> Path:
         """Where create writes the process id, if the adapter asks it to."""
         return self.trial.path / f"{self.ident}.pid"
 
-    def create(self, *, stdin: int = subprocess.DEVNULL, console_socket: str = "") -> Call:
-        """The operation create."""
-        return self._call("create", stdin=stdin, terminal=bool(console_socket), console_socket=console_socket)
+    def create(self, *, stdin: int = subprocess.DEVNULL, console_socket: str = "", leaked: Sequence[int] = ()) -> Call:
+        """The operation create. leaked: descriptors that the runtime inherits."""
+        terminal = bool(console_socket)
+        return self._call("create", stdin=stdin, terminal=terminal, leaked=leaked, console_socket=console_socket)
+
+    def execute(self, *program: str, options: Sequence[str] = (), leaked: Sequence[int] = ()) -> Call:
+        """The operation exec, in the foreground."""
+        return self._call("exec", lists={"options": options, "program": program}, leaked=leaked)
 
     def start(self) -> Call:
         """The operation start."""
@@ -109,6 +124,15 @@ class Container:
     def force(self) -> Call:
         """Delete it in whatever state it is."""
         return self._call("force")
+
+    def checkpoint(self, images: Path) -> Call:
+        """The operation checkpoint, into a folder."""
+        return self._call("checkpoint", images=str(images))
+
+    def restore(self, images: Path) -> Call:
+        """The operation restore, from a folder; the process is another one then."""
+        self._pid = 0
+        return self._call("restore", images=str(images))
 
     def state(self) -> dict[str, Any]:
         """The state document; fails the case if there is none."""
@@ -182,14 +206,20 @@ def ok(call: Call, what: str) -> Call:
 
 
 class Trial:
-    """What one case works with. path: its own folder; version: the ociVersion that configurations name."""
+    """What one case works with. path: its own folder; version: the ociVersion that configurations name.
 
-    def __init__(self, runtime: Runtime, path: Path, program: Path, *, version: str, rootless: bool = False) -> None:
+    rounds: how often a race is run.
+    """
+
+    def __init__(
+        self, runtime: Runtime, path: Path, program: Path, *, version: str, rootless: bool = False, rounds: int = 1
+    ) -> None:
         self.runtime = runtime
         self.path = path
         self.program = program
         self.version = version
         self.rootless = rootless
+        self.rounds = rounds
         self.bundles: list[Bundle] = []
         self.containers: list[Container] = []
         self._deferred: list[Callable[[], object]] = []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Rule = Callable[[Config], Iterator[Finding]]
 
 _UINT32_END = 1 << 32
+_MOST_MAPPINGS = 340  # UID_GID_MAP_MAX_EXTENTS of linux/user_namespace.h, since Linux 4.15
 _NO_ID = _UINT32_END - 1
 _TERMINAL_SIZE_MAX = 65535  # struct winsize has unsigned shorts (ioctl_tty(2))
 _SWAPPINESS_UNSET = (1 << 64) - 1  # what -1 became in configs of older engines
@@ -214,7 +215,10 @@ def user_namespace(config: Config) -> Iterator[Finding]:
 
 
 def _mapping_findings(mappings: list[Config], place: str) -> Iterator[Finding]:
-    """What map_write() in the kernel's user_namespace.c refuses: empty, overflowing and overlapping ranges."""
+    """What map_write() in the kernel's user_namespace.c refuses: empty, overflowing, overlapping ranges, too many."""
+    if len(mappings) > _MOST_MAPPINGS:
+        yield place, f"a map has {_MOST_MAPPINGS} mappings at most, and these are {len(mappings)}"
+        return
     for index, mapping in enumerate(mappings):
         size = mapping["size"]
         if size == 0:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from support.runtime import Runtime
 
 Config = dict[str, Any]
-
-PROBE_SOURCES = Path(__file__).parent / "probes"
 
 
 def plain_config(*args: str) -> Config:
@@ -104,18 +101,6 @@ class Sentinel:
         content, mounts = self.look(self.directory)
         assert content == self.content, f"the host's directory was changed: {sorted(content ^ self.content)}"
         assert mounts == self.mounts, f"the host's mounts were changed: {sorted(mounts ^ self.mounts)}"
-
-
-def compile_probe(name: str, directory: Path) -> Path:
-    """Compile `probes/NAME.c` into a program that needs no library, so that it runs in any image, even as its ld.so."""
-    target = directory / name
-    compiler = shutil.which("gcc") or "gcc"
-    options = ["-O1", "-Wall", "-Wextra", "-Werror", "-nostdlib", "-static-pie", "-fPIE", "-ffreestanding"]
-    options += ["-fno-stack-protector", "-fno-builtin", "-Wl,--no-dynamic-linker"]
-    command = [compiler, *options, str(PROBE_SOURCES / f"{name}.c"), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return target
 
 
 def copy_program(program: Path, rootfs: Path, name: str) -> None:

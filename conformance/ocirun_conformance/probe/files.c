@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -179,9 +180,18 @@ static void list_directory(int count, char **words) {
     closedir(directory);
 }
 
+/* swap PATH PATH: exchanges both all the time, until that fails */
+static void swap(int count, char **words) {
+    (void)count;
+    while (renameat2(AT_FDCWD, words[0], AT_FDCWD, words[1], RENAME_EXCHANGE) == 0)
+        ;
+    json_errno(errno);
+}
+
 const struct action file_actions[] = {
     {"read", 1, read_file},       {"write", 2, write_file}, {"create", 1, create_file},
     {"open", 2, open_file},       {"mknod", 4, make_node},  {"mkdir", 1, make_directory},
     {"remove", 1, remove_path},   {"stat", 1, stat_path},   {"list", 1, list_directory},
+    {"swap", 2, swap},
     {NULL, 0, NULL},
 };

@@ -75,7 +75,7 @@ def labels(programs: Sequence[str]) -> list[str]:
 
 
 def matrix(judgements: Sequence[Judgement]) -> list[Row]:
-    """All duties in the specification's order, also those that this run says nothing about."""
+    """All duties in the specification's order, or all attacks, also those that this run says nothing about."""
     by_runtime = []
     for judgement in judgements:
         found: dict[str, list[Verdict]] = {}
@@ -83,9 +83,10 @@ def matrix(judgements: Sequence[Judgement]) -> list[Row]:
             for ident in verdict.case.requirements:
                 found.setdefault(ident, []).append(verdict)
         by_runtime.append(found)
+    security = any(ident in catalogue.attacks() for found in by_runtime for ident in found)
     return [
         Row(requirement, tuple(cell(ident, found.get(ident, ())) for found in by_runtime))
-        for ident, requirement in catalogue.requirements().items()
+        for ident, requirement in catalogue.known(security=security).items()
     ]
 
 

@@ -69,12 +69,13 @@ def _matrix(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
     judged = [row for row in rows if not row.left_out]
     told = [row for row in judged if any(cell.outcome in ("fail", "error") for cell in row.cells)]
     widths = [max(10, len(name)) for name in names]
-    head = "".join(f"  {name:{width}}" for name, width in zip(names, widths, strict=True))
+    head = "".join(f"  {name:{size}}" for name, size in zip(names, widths, strict=True))
     yield ""
-    yield f"{'duty':8} {'word':8}{head}  demand"
+    width = max([8, *(len(row.requirement.ident) for row in told)])
+    yield f"{'duty':{width}} {'word':8}{head}  demand"
     for row in told:
-        cells = "".join(f"  {cell.outcome:{width}}" for cell, width in zip(row.cells, widths, strict=True))
-        yield f"{row.requirement.ident:8} {row.requirement.word:8}{cells}  {row.requirement.demand}"
+        cells = "".join(f"  {cell.outcome:{size}}" for cell, size in zip(row.cells, widths, strict=True))
+        yield f"{row.requirement.ident:{width}} {row.requirement.word:8}{cells}  {row.requirement.demand}"
     yield f"{len(judged) - len(told)} duties more fail with none"
     yield ""
 

@@ -132,6 +132,12 @@ _BAD: tuple[tuple[str, Callable[[Config], None], str, str], ...] = (
     ("user_namespace", _joined("user"), "/linux/gidMappings", "already"),
     ("user_namespace", _put("/linux/uidMappings/-", _ids(999, 5, 1)), "/linux/uidMappings/1/containerID", "overlaps"),
     ("user_namespace", _put("/linux/uidMappings/-", _ids(5000, 99_999, 2)), "/linux/uidMappings/1/hostID", "overlaps"),
+    (
+        "user_namespace",
+        _put("/linux/uidMappings", [_ids(at, at, 1) for at in range(341)]),
+        "/linux/uidMappings",
+        "340 mappings at most",
+    ),
     ("user_namespace", _put("/linux/gidMappings/0/size", 0), "/linux/gidMappings/0/size", "no ids"),
     ("user_namespace", _put("/linux/gidMappings/0/size", 2**32 - 1), "/linux/gidMappings/0/hostID", "32 bits"),
     ("time_offsets", _without("time"), "/linux/timeOffsets", "need a time namespace"),
