@@ -31,6 +31,8 @@ _QUOTED: Final = 4096
 _PIPE: Final = 1 << 16
 _LONGEST_POLL: Final = 1 << 30
 _EXEC_FAILED: Final = 127
+_KILLED: Final = {signals.SIGSYS: " (bad system call)"}
+"""What a signal says about the reason."""
 
 
 class HookFailed(OSError):
@@ -108,7 +110,7 @@ def run_one(hook: dict[str, Any], pointer: str, state: bytes, logs: Logs) -> Non
         run(hook, state, True, logs)
     except HookFailed as problem:
         said = f" ({problem.detail})" if problem.detail else ""
-        raise Failure(f"run the hook {hook['path']}{said}: {problem.call}", where=pointer) from None
+        raise Failure(f"error running hook {hook['path']}{said}: {problem.call}", where=pointer) from None
 
 
 def run(
@@ -147,7 +149,7 @@ def run(
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status == 0 and ended:
         return
-    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    how = f"killed by signal {-status}{_KILLED.get(-status, '')}" if status < 0 else f"exit status {status}"
     said = (("stderr", err.quoted()), ("stdout", out.quoted()))
     detail = ", ".join(f"{name}: {text}" for name, text in said if text)
     raise HookFailed(how if ended else f"timed out after {hook['timeout']} s", detail)

@@ -115,6 +115,7 @@ class ProcessPlan:
         self.enter = [
             *_memory_and_domain(config),  # before any filter, which may forbid the calls
             *prioritized,  # in the cgroup, which decides on real-time policies; while CAP_SYS_NICE is there
+            *program.early(pointer),  # while the runtime's user is there
             bounding,  # while CAP_SETPCAP is there
             *credentials.plan(process, pointer, may_setgroups, keep),  # while CAP_SETUID and CAP_SETGID are there
             grant,  # after the user changed: setresuid(2) clears the effective set
@@ -200,7 +201,7 @@ def compose(bundle: Bundle, facts: Facts, request: Request) -> Plan:
             *([program.working_directory(process, "/process")] if process else []),  # before the root is read-only
             *covers,  # after all mounts, so that none lies on top
             *lifecycle.before_pivot(hooks),  # the environment is made, the host's tree visible
-            *rootfs.finish(config),
+            *(*mounts.finish(config), *rootfs.finish(config)),  # hooks make devices and mounts too
             *lifecycle.leave_proc(process),  # no process of the container finds anything of the host's procfs
             rootfs.pivot(request.no_pivot, True),
             *(*rootfs.propagate(config), *mounts.again(config)),  # pivot_root(2) refuses a shared root

@@ -217,8 +217,8 @@ class Entry:
     def oci(self, status: str) -> Record:
         """The state of runtime.md, as hooks get it on stdin and seccomp listeners in their message."""
         record = self.record
-        state: Record = {"ociVersion": SPEC_VERSION, "id": self.ident, "status": status}
-        state["pid"] = record.get("pid", 0) if status != STOPPED else 0
+        pid = record.get("pid", 0) if status != STOPPED else 0
+        state: Record = {"ociVersion": SPEC_VERSION, "id": self.ident, "pid": pid, "status": status}
         state["bundle"] = record.get("bundle", "")
         if record.get("annotations"):
             state["annotations"] = record["annotations"]

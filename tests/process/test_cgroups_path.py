@@ -135,7 +135,7 @@ def test_a_cgroup_with_processes_is_refused(box: Box) -> None:
         bundle = box.write(with_cgroup(default_config(), each))
         sentence = one_sentence(box.runtime.create(other, bundle).expect(1))
         assert "/linux/cgroupsPath: " in sentence
-        assert "is not empty: it holds 1 process" in sentence
+        assert "the container's cgroup is not empty: " in sentence
     assert box.runtime.state(box.ident)["status"] == "running"
     assert str(pid) in (TOP / "pids" / path[1:] / "cgroup.procs").read_text().split()
 
@@ -144,7 +144,7 @@ def test_a_frozen_cgroup_is_refused(box: Box) -> None:
     with cgroup("freezer", box.ident) as group:
         (group / "freezer.state").write_text("FROZEN")
         sentence = one_sentence(box.create(looking(f"/{box.ident}")).expect(1))
-        assert f"/linux/cgroupsPath: the cgroup {group} is frozen" in sentence
+        assert f"/linux/cgroupsPath: the container's cgroup unexpectedly frozen: {group}" in sentence
         (group / "freezer.state").write_text("THAWED")
 
 

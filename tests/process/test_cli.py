@@ -302,6 +302,8 @@ def test_spec_writes_a_config_that_runs(box: Box) -> None:
     box.runtime.call("spec", "--bundle", str(box.bundle)).ok()
     config = json.loads((box.bundle / "config.json").read_text())
     assert config["ociVersion"] == "1.3.0"
+    kinds = {each["type"] for each in config["linux"]["namespaces"]}
+    assert ("cgroup" in kinds) == (not facility.cgroup_v2()), "where engines give one, too"
     config["process"]["terminal"] = False
     assert box.run(with_args(config, "/bin/echo", "runs")).ok().out == "runs\n"
     refused = box.runtime.call("spec", cwd=box.bundle).expect(1)

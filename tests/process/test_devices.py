@@ -63,6 +63,18 @@ KINDS = [
 ]
 
 
+@pytest.mark.parametrize("option", ["ro", "rro"])
+def test_a_read_only_dev_is_closed_last(box: Box, option: str) -> None:
+    """What lies in it is made first, and the mounts in it keep their own flags."""
+    config = with_devices(device("/dev/one", "c", major=1, minor=5))
+    (tmpfs,) = [each for each in config["mounts"] if each["destination"] == "/dev"]
+    tmpfs["options"].append(option)
+    script = f"{LOOK} /dev/one; echo x >/dev/null && touch /dev/shm/x && echo used; touch /dev/x"
+    done = box.run(with_shell(config, script)).expect(1)
+    assert done.out.splitlines() == ["character special file 1:5 666 0:0", "used"]
+    assert "/dev/x: Read-only file system" in done.err
+
+
 @pytest.mark.parametrize(("entry", "expected"), KINDS)
 def test_a_listed_device(box: Box, entry: dict[str, Any], expected: str) -> None:
     """Type, numbers, mode and owner, whatever the umask."""

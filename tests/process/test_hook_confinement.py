@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from process.box import changed, status_lines
+from process.box import changed, one_sentence, status_lines
 from process.calls import allowing, number, rule
 from process.seccomp_listener import Listener
 from support.bundle import default_config, with_hook
@@ -54,6 +54,14 @@ def test_the_filter(box: Box, uid: int, no_new_privileges: bool) -> None:
     box.run(config).ok()
     confined(box, "Too many links")
     assert status_lines((box.shared / "status").read_text())["NoNewPrivs"] == str(int(no_new_privileges))
+
+
+def test_a_hook_that_the_filter_kills_says_so(box: Box) -> None:
+    config = hooked(box, allowing(rule("SCMP_ACT_KILL_PROCESS", "mkdir", "mkdirat")))
+    config["hooks"]["startContainer"][0]["args"][-1] = "exec mkdir /tmp/new"
+    sentence = one_sentence(box.run(config).expect(1))
+    assert "/hooks/startContainer/0: error running hook /bin/sh: " in sentence
+    assert sentence.endswith("killed by signal 31 (bad system call)")
 
 
 def test_a_filter_that_notifies(box: Box) -> None:

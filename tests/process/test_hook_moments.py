@@ -230,7 +230,7 @@ def test_a_poststop_hook_that_takes_too_long_is_a_warning(box: Box) -> None:
     with_hook(config, "poststop", "/bin/sh", "-c", f"echo > {box.shared}/after")
     result = box.run(config).ok()
     warnings = [line["msg"] for line in result.log if line["level"] == "warning"]
-    assert warnings == ["/hooks/poststop/0: run the hook /bin/sh: timed out after 1 s"]
+    assert warnings == ["/hooks/poststop/0: error running hook /bin/sh: timed out after 1 s"]
     assert (box.shared / "after").exists()
 
 

@@ -109,7 +109,8 @@ def test_what_a_failing_poststop_hook_printed_is_in_the_warning(box: Box, annota
     config = talking(default_config(), "poststop", script="exit 6")
     _out, err = logged(box, config) if annotated else (None, None)
     warnings = [line["msg"] for line in box.run(config).ok().log if line["level"] == "warning"]
-    expected = "/hooks/poststop/0: run the hook /bin/sh (stderr: poststop err, stdout: poststop out): exit status 6"
+    said = "(stderr: poststop err, stdout: poststop out)"
+    expected = f"/hooks/poststop/0: error running hook /bin/sh {said}: exit status 6"
     assert warnings == [expected]
     assert err is None or err.read_text() == "poststop err\n"
 

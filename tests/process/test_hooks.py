@@ -128,6 +128,12 @@ def test_create_container_sees_the_host_and_start_container_the_container(box: B
     assert (box.shared / "start").read_text() == "inside\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--no-pivot"]], ids=["pivot", "chroot"])
+def test_create_container_hooks_stand_in_the_root(box: Box, options: list[str]) -> None:
+    config = hook(default_config("cat", "/made"), "createContainer", "test -e ./bin/busybox && pwd > ./made")
+    assert box.run(config, *options).ok().out == f"{box.rootfs}\n"
+
+
 INSIDE = 'nsenter --mount --target "$(sed "s/.*\\"pid\\":\\([0-9]*\\).*/\\1/")"'
 
 

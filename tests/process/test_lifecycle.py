@@ -248,6 +248,7 @@ def test_list_shows_every_container(box: Box) -> None:
     box.runtime.create(other, box.bundle).ok()
     found = {each["id"]: each for each in box.runtime.list()}
     assert {name: each["status"] for name, each in found.items()} == {box.ident: "running", other: "created"}
+    assert list(found[other]) == ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "owner"]
     assert found[other]["owner"] == "root"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", found[other]["created"])
     assert sorted(box.runtime.call("list", "-q").ok().out.split()) == sorted([box.ident, other])

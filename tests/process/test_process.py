@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +59,29 @@ def test_a_cwd_stays_inside_the_root(box: Box, cwd: str, place: str) -> None:
     assert (box.rootfs / place[1:]).is_dir()
 
 
-def test_a_cwd_that_the_user_may_not_enter(box: Box, userns: bool) -> None:
+def closed_to_all_but(box: Box, owner: int) -> Config:
+    """User 7, without capabilities, in a directory that only `owner` may enter."""
     (box.rootfs / "closed").mkdir(mode=0o700)
+    os.chown(box.rootfs / "closed", owner, owner)
     config = changed(default_config("pwd"), "/process/cwd", "/closed")
-    config["process"]["user"] = {"uid": 7, "gid": 7}
-    config["process"]["capabilities"] = {}
-    if userns:
-        with_user_namespace(config)
-    box.write(config)
+    config["process"] |= {"user": {"uid": 7, "gid": 7}, "capabilities": {}}
+    return config
+
+
+@pytest.mark.parametrize("owner", [0, 7], ids=["root", "user"])
+def test_a_cwd_that_only_root_or_only_the_user_may_enter(box: Box, owner: int) -> None:
+    bundle = box.write(closed_to_all_but(box, owner))
+    weaker = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    head = [*weaker, str(box.runtime.path), "--root", str(box.runtime.root)]
+    scratch = box.directory / "scratch"
+    assert run_command([*head, "run", "--bundle", str(bundle), box.ident], scratch).ok().out == "/closed\n"
+    box.start_sleeper()
+    words = ["exec", "--user", "7:7", "--cwd", "/closed", box.ident, "pwd"]
+    assert run_command([*head, *words], scratch).ok().out == "/closed\n"
+
+
+def test_a_cwd_that_nobody_may_enter(box: Box) -> None:
+    box.write(with_user_namespace(closed_to_all_but(box, 0)))
     before = box.snapshot()
     sentence = one_sentence(box.runtime.run(box.ident, box.bundle).expect(1))
     assert sentence.endswith("/process/cwd: enter the working directory: fchdir: permission denied")

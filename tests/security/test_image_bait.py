@@ -145,10 +145,10 @@ RUNS: dict[str, tuple[Callable[[dict[str, Any]], object], int | None, list[str]]
     "too many groups": (
         lambda config: config["process"]["user"].update(additionalGids=list(range(70000))), None, []
     ),
-    "cwd that the user may not enter": (
+    "cwd that only root may enter": (
         lambda config: config["process"].update(
             cwd="/root/closed", user={"uid": 1000, "gid": 1000}, capabilities={}
-        ), None, [],
+        ), 0, lookups("true"),
     ),
     "not ASCII": (_args("/nö-such-prögram"), None, ["/n\\303\\266-such-pr\\303\\266gram"]),
     "startContainer hook": (_hook("startContainer", "/bin/true"), 0, ["/bin/true", *lookups("true")]),

@@ -83,6 +83,7 @@ def test_proc_and_sys_linked_to_another_place_of_the_image_are_refused(box: Box,
     done = box.runtime.run(box.ident, box.write(plain_config("true")))
     assert done.code == 1
     assert "/mounts/" in done.err
+    assert "it must be mounted on ordinary directory" in done.err
 
 
 def test_a_proc_below_a_link_is_refused(box: Box) -> None:

@@ -163,7 +163,7 @@ def test_a_frozen_cgroup_is_refused(box: Box) -> None:
     with Group(box.name("cold")) as old:
         (old.path / "cgroup.freeze").write_text("1")
         sentence = one_sentence(box.create(with_cgroup(default_config(), old.name)).expect(1))
-        assert f"/linux/cgroupsPath: the cgroup {old.path} is frozen" in sentence
+        assert f"/linux/cgroupsPath: the container's cgroup unexpectedly frozen: {old.path}" in sentence
 
 
 def test_a_relative_path_is_the_same_place_wherever_the_runtime_is_called(box: Box) -> None:

@@ -63,7 +63,7 @@ def _check_status(entry: Entry, ignore_paused: bool) -> None:
         raise Failure(f"container not running: it is {status}")
     if status == state.PAUSED and not ignore_paused:
         hint = "resume it, or pass --ignore-paused"
-        raise Failure("the container is paused and the process would not run", hint=hint)
+        raise Failure("cannot exec in a paused container: the process would not run", hint=hint)
 
 
 def _config(entry: Entry) -> dict[str, Any]:

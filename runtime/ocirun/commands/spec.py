@@ -6,6 +6,8 @@ import os
 
 from ocirun import SPEC_VERSION
 from ocirun.errors import Failure, failure
+from ocirun.facts import Facts
+from ocirun.linux.cgroup.hierarchy import UNIFIED
 from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
@@ -25,7 +27,9 @@ _READONLY: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sy
 def run(arguments: Arguments, _general: Arguments) -> int:
     """Writes config.json into the bundle's directory; refuses to replace one."""
     path = os.path.join(os.path.abspath(arguments.text("bundle") or "."), "config.json")
-    config = rootless(default()) if arguments.flag("rootless") else default()
+    config = default(Facts().cgroups.mode == UNIFIED)
+    if arguments.flag("rootless"):
+        config = rootless(config)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:
@@ -41,9 +45,13 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str,
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def default() -> dict[str, Any]:
-    """A shell in namespaces of its own, with few capabilities, a read-only root and no new privileges."""
+def default(unified: bool) -> dict[str, Any]:
+    """A shell in namespaces of its own, with few capabilities, a read-only root and no new privileges.
+
+    unified: whether cgroup2 is all there is; only there a cgroup namespace is what engines give, too.
+    """
     guarded = ("nosuid", "noexec", "nodev")
+    namespaces = ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if unified else [])]
     return {
         "ociVersion": SPEC_VERSION,
         "process": {
@@ -71,7 +79,7 @@ def default() -> dict[str, Any]:
         ],
         "linux": {
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-            "namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+            "namespaces": [{"type": name} for name in namespaces],
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READONLY),
         },

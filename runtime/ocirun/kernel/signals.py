@@ -16,6 +16,7 @@ SIGTERM: Final = 15
 SIGCHLD: Final = 17
 SIGURG: Final = 23
 SIGWINCH: Final = 28
+SIGSYS: Final = 31
 
 
 def ignore_broken_pipes() -> None:

@@ -47,6 +47,8 @@ def before_pivot(hooks: dict[str, Any]) -> list[InsideStep]:
     steps = []
     if hooks.get("prestart") or hooks.get("createRuntime"):
         steps.append(InsideStep(ask_for_hooks, "/hooks", "let the runtime's hooks run"))
+    if hooks.get("createContainer"):
+        steps.append(InsideStep(stand_in_root, "/hooks/createContainer", "enter the root filesystem for its hooks"))
     steps += _own("createContainer", hooks)
     if hooks and not hooks.get("startContainer"):
         steps.append(InsideStep(close_logs, "", "close the hooks' logs"))
@@ -61,7 +63,7 @@ def before_program(hooks: dict[str, Any], confine: InsideStep | None) -> list[In
 def _own(name: str, hooks: dict[str, Any], confine: InsideStep | None = None) -> list[InsideStep]:
     status = b"creating" if name == "createContainer" else b"created"
     return [
-        InsideStep(run_hook, f"/hooks/{name}/{at}", f"run the {name} hook {hook['path']}", hook, status, confine)
+        InsideStep(run_hook, f"/hooks/{name}/{at}", f"error running hook {hook['path']}", hook, status, confine)
         for at, hook in enumerate(hooks.get(name) or ())
     ]
 
@@ -88,6 +90,11 @@ def ask_for_hooks(_step: InsideStep, scene: Scene) -> None:
     """HOOKS, CONTINUE."""
     scene.channel.send(HOOKS)
     scene.channel.expect(CONTINUE)
+
+
+def stand_in_root(_step: InsideStep, scene: Scene) -> None:
+    """createContainer hooks find the container's files below their working directory, as with runc."""
+    os.fchdir(scene.root)
 
 
 def run_hook(step: InsideStep, scene: Scene) -> None:

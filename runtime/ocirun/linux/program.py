@@ -64,8 +64,13 @@ def working_directory(process: dict[str, Any], pointer: str) -> InsideStep:
     )
 
 
+def early(pointer: str) -> list[InsideStep]:
+    """Before the credentials are the program's: enter a cwd that only the runtime's user may enter."""
+    return [InsideStep(try_cwd, f"{pointer}/cwd", "enter the working directory")]
+
+
 def inside(program: Program, pointer: str) -> list[InsideStep]:
-    """After the credentials are the program's: enter cwd, complete HOME, find the file."""
+    """After the credentials are the program's: enter cwd unless that is done, complete HOME, find the file."""
     return [
         InsideStep(enter_cwd, f"{pointer}/cwd", "enter the working directory"),
         InsideStep(complete_home, f"{pointer}/env", "set HOME from /etc/passwd", program),
@@ -83,10 +88,21 @@ def open_cwd(step: InsideStep, scene: Scene) -> None:
     scene.cwd = files.make_directories(scene.root, step.args[0])
 
 
+def try_cwd(step: InsideStep, scene: Scene) -> None:
+    """fchdir(2) with the runtime's rights, which may be too few: the directory may be the program's user's alone."""
+    try:
+        enter_cwd(step, scene)
+    except raw.KernelError as problem:
+        if problem.errno != _EACCES:
+            raise
+
+
 def enter_cwd(_step: InsideStep, scene: Scene) -> None:
-    """fchdir(2), as the program's user."""
-    raw.call("fchdir", raw.FCHDIR, scene.cwd)
-    os.close(scene.cwd)
+    """fchdir(2), once."""
+    if scene.cwd >= 0:
+        raw.call("fchdir", raw.FCHDIR, scene.cwd)
+        os.close(scene.cwd)
+        scene.cwd = -1
 
 
 def complete_home(step: InsideStep, _scene: Scene) -> None:

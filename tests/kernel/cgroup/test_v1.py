@@ -119,7 +119,7 @@ def test_an_inhabited_cgroup_is_refused_and_survives() -> None:
     first.create()
     pid = first.start()
     second = Container(config())
-    with pytest.raises(Failure, match="is not empty: it holds 1 process"):
+    with pytest.raises(Failure, match=r"is not empty: .* holds 1 process"):
         second.create()
     assert second.undo() == []
     assert cgroup.pids(first.record) == [pid]

@@ -203,5 +203,5 @@ def test_the_first_failure_ends_a_list_and_is_pointed_at(tmp_path: Path) -> None
     listed = [shell(f"echo {at} >>{tmp_path}/ran; exit {at}") for at in (0, 4, 5)]
     with pytest.raises(Failure) as caught:
         hooks.run_all(listed, "/hooks/poststart", b"", {})
-    assert str(caught.value) == "/hooks/poststart/1: run the hook /bin/sh: exit status 4"
+    assert str(caught.value) == "/hooks/poststart/1: error running hook /bin/sh: exit status 4"
     assert (tmp_path / "ran").read_text() == "0\n4\n"

@@ -87,6 +87,8 @@ ORDER = [
     ("credentials.set_uid", "capabilities.set_capabilities", "setresuid clears the effective set"),
     ("capabilities.set_capabilities", "lifecycle.set_no_new_privileges", "then they cannot grow"),
     ("credentials.set_uid", "program.enter_cwd", "with the program's rights"),
+    ("program.try_cwd", "credentials.set_groups", "with the runtime's rights"),
+    ("lifecycle.stand_in_root", "lifecycle.run_hook", "the working directory of createContainer hooks"),
     ("credentials.set_uid", "program.find", "with the program's rights"),
 ]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _checked(subs: tuple[str, ...]) -> tuple[str, ...]:
     for sub in subs:
         if ".." in sub.rpartition(":")[2].split("/"):
-            raise Failure(f"the path {sub} contains ..", where="--cgroup")
+            raise Failure(f"{sub} is not a sub cgroup path", where="--cgroup")
     return tuple(sub for sub in subs if sub)
 
 

@@ -130,10 +130,10 @@ def check_unused(path: str, keeper: int = 0) -> None:
     """
     pids = [pid for pid in groupfs.all_processes(path) if pid != keeper]
     if pids:
-        raise Failure(f"the cgroup {path} is not empty: it holds {len(pids)} processes", where=POINTER)
+        raise Failure(f"the container's cgroup is not empty: {path} holds {len(pids)} processes", where=POINTER)
     for name, frozen in (("freezer.state", b"FROZEN"), ("cgroup.freeze", b"1")):
         try:
             if groupfs.read(f"{path}/{name}").strip() == frozen:
-                raise Failure(f"the cgroup {path} is frozen", where=POINTER)
+                raise Failure(f"the container's cgroup unexpectedly frozen: {path}", where=POINTER)
         except FileNotFoundError:
             continue

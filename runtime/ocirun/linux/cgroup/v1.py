@@ -114,7 +114,7 @@ def destinations(record: Record, subs: tuple[str, ...]) -> dict[str, str]:
         named = controllers.split(",") if colon else list(paths)
         for name in named:
             if name not in paths:
-                raise Failure(f"the container has no cgroup of the controller {name}", where="--cgroup")
+                raise Failure(f"unknown controller {name}: the container has no cgroup of it", where="--cgroup")
             for other, where in paths.items():
                 if where == paths[name]:  # controllers that are mounted together move together
                     found[other] = os.path.normpath(f"{paths[name]}/{path}")

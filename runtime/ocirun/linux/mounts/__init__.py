@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ocirun.scene import Scene
 
 _ENOENT: Final = 2
+_ELOOP: Final = 40
+_DEV: Final = b"/dev"
 _NO_SYMLINK_TYPES: Final = ("proc", "sysfs")
 _OWN_LABELS: Final = ("proc", "sysfs", "cgroup2", "mqueue")
 """Filesystems whose files the policy labels one by one; only an mqueue's root takes a label, once it is made."""
@@ -76,6 +78,8 @@ def plan(
             views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, wish, facts.may_mount))
             inside.append(InsideStep(mount_cgroup, pointer, text, destination, wish, deeds))
         else:
+            if destination == _DEV:
+                wish.put_off_readonly()
             mappings = _mappings(entry, wish, config)
             text = f"map the ids of the mount on {entry['destination']}"
             owner = OutsideStep(map_ids, pointer, text, mappings) if mappings else None
@@ -107,6 +111,16 @@ def again(config: dict[str, Any]) -> list[InsideStep]:
             destination = os.fsencode(files.clean(entry["destination"]))
             steps.append(InsideStep(propagate_again, f"/mounts/{at}/options", text, destination, wish))
     return steps
+
+
+def finish(config: dict[str, Any]) -> list[InsideStep]:
+    """A read-only /dev of its own, once the devices and mount points in it are made."""
+    for at, entry in enumerate(config.get("mounts") or ()):
+        wish = Wish(entry)
+        here = os.fsencode(files.clean(entry["destination"])) == _DEV
+        if here and not (wish.bind or wish.remount) and wish.put_off_readonly():
+            return [InsideStep(close_dev, f"/mounts/{at}/options", "make /dev read-only")]
+    return []
 
 
 def provides(config: dict[str, Any], path: str) -> bool:
@@ -208,6 +222,13 @@ def propagate_again(step: InsideStep, scene: Scene) -> None:
     os.close(target)
 
 
+def close_dev(_step: InsideStep, scene: Scene) -> None:
+    """The mount alone: what is mounted in it keeps its own flags."""
+    target = files.open_in_root(scene.root, _DEV)
+    mount.mount_setattr(target, 0, mount.MOUNT_ATTR_RDONLY)
+    os.close(target)
+
+
 def _target(scene: Scene, destination: bytes, directory: bool) -> int:
     """The mount's target inside the root, made when missing; an O_PATH descriptor."""
     if directory:
@@ -280,7 +301,12 @@ def _plain_directory(root: int, destination: bytes) -> int:
     """SECURITY: proc and sysfs go on a real directory: a symlink anywhere in the path would move what LSMs trust."""
     os.close(files.make_directories(root, destination))
     resolve = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_SYMLINKS
-    return files.openat2(root, destination, os.O_PATH | os.O_DIRECTORY, resolve)
+    try:
+        return files.openat2(root, destination, os.O_PATH | os.O_DIRECTORY, resolve)
+    except raw.KernelError as problem:
+        if problem.errno != _ELOOP:
+            raise
+        raise raw.KernelError(_ELOOP, "openat2", "it must be mounted on ordinary directory") from None
 
 
 def _reconfigure(target: int, options: list[bytes]) -> None:

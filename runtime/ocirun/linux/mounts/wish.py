@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirun import log
 from ocirun.errors import Failure
-from ocirun.kernel import files
+from ocirun.kernel import files, mount
 from ocirun_spec import mount_options as table
 
 TYPE_CHECKING = False
@@ -51,6 +51,14 @@ class Wish:
                 self.data.append(option)
             else:
                 self._take(row)
+
+    def put_off_readonly(self) -> bool:
+        """Take the flag out; whether it was there."""
+        wanted = (self.attributes[0] | self.recursive[0]) & mount.MOUNT_ATTR_RDONLY
+        self.attributes, self.recursive = (
+            (to_set & ~mount.MOUNT_ATTR_RDONLY, to_clear) for to_set, to_clear in (self.attributes, self.recursive)
+        )
+        return bool(wanted)
 
     def _take(self, row: table.MountOption) -> None:
         if row.kind == table.PROPAGATION:
