@@ -207,20 +207,28 @@ class EnginePass(Rounds):
             self._count(able)
         return self.result
 
-    def _count(self, instances: Sequence[Instance]) -> None:
+    def _count(self, instances: list[Instance]) -> None:
         """How often each operation calls the runtime, for what, and how long that takes in all."""
-        for one in instances:
+        for one in list(instances):
             one.count()
             names: dict[str, list[str]] = {}
-            for _ in range(min(COUNTED_ROUNDS, self.result["rounds"])):
-                for title, operation in one.operations.items():
-                    one.calls.write_text("")
-                    operation()
-                    lines = [line.split() for line in one.calls.read_text().splitlines()]
-                    names[title] = [next(word for word in line if word in COMMANDS) for line in lines]
-                    add(self.result["calls"], one.kind, one.name, {title: len(lines)})
-                    add(self.result["within"], one.kind, one.name, {title: sum(int(line[0]) for line in lines)})
+            try:
+                for _ in range(min(COUNTED_ROUNDS, self.result["rounds"])):
+                    for title in one.operations:
+                        names[title] = self._count_one(one, title)
+            except (CommandFailedError, OSError) as error:
+                self.drop(instances, one, error)
+                continue
             told = "; ".join(f"{title}: {', '.join(words) or 'nothing'}" for title, words in names.items())
             remark = f"{one.kind} calls the runtime for {told}"
             if remark not in self.result["remarks"]:
                 self.result["remarks"].append(remark)
+
+    def _count_one(self, one: Instance, title: str) -> list[str]:
+        """The commands that one operation asked for."""
+        one.calls.write_text("")
+        one.operations[title]()
+        lines = [line.split() for line in one.calls.read_text().splitlines()]
+        add(self.result["calls"], one.kind, one.name, {title: len(lines)})
+        add(self.result["within"], one.kind, one.name, {title: sum(int(line[0]) for line in lines)})
+        return [next((word for word in line if word in COMMANDS), "another command") for line in lines]
