@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WORDS = OK, NOT_OK, SKIP = "ok", "not ok", "skip"
 NAMES = {"containerd": "containerd", "cri": "CRI", "docker": "Docker", "podman": "Podman", "buildah": "Buildah"}
 LANE = "not this lane: "
+HALF = 200
 
 
 class Outcome(NamedTuple):
@@ -72,7 +73,9 @@ def _outcome(report: pytest.TestReport) -> Outcome:
         return Outcome(SKIP, report.longrepr[2].removeprefix("Skipped: ").removeprefix(LANE))
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr)
-    return Outcome(NOT_OK, f"{report.when}: {' '.join(text.split())[:300]}")
+    line = f"{report.when}: {' '.join(text.split())}"
+    # The command is at the beginning, and what it said at the end.
+    return Outcome(NOT_OK, line if len(line) <= 2 * HALF else f"{line[:HALF]} … {line[-HALF:]}")
 
 
 def collect(runtime: str, arguments: Sequence[str]) -> Outcomes:
