@@ -8,8 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .operations import OPERATIONS, TITLES
-from .report import MILLION, display_order, measured_bundles, runtimes_of
+from .operations import TITLES
+from .report import MILLION, display_order, in_order, label, measured_bundles, runtimes_of
 from .stats import Summary, summarize
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def _panel(y: float, title: str, operations: Mapping[str, Mapping[str, Summary]]
     bottom = y + _panel_height(len(operations), len(colours)) - PANEL_GAP
     drawn = [_text(16, y + 16, title, size=14, weight="bold"), *_axis(top, bottom, scale, step)]
     line = top + GROUP_GAP / 2
-    for operation in OPERATIONS:
-        if operation not in operations:
-            continue
+    for operation in in_order(operations):
         height = len(colours) * (BAR + GAP)
         drawn.append(_text(LEFT - 10, line + height / 2 + 4, TITLES.get(operation, operation), "end"))
         for name, colour in colours.items():
@@ -118,7 +116,7 @@ def draw(passes: Sequence[PassResult], facts: Mapping[str, Any]) -> str:
                 for operation, by_name in operations.items()
             }
             y += PANEL_GAP / 2
-            body.append(_panel(y, f"{kind} bundle, {result['title']}", summaries, present))
+            body.append(_panel(y, f"{label(kind)}, {result['title']}", summaries, present))
             y += _panel_height(len(summaries), len(present))
     where = f"{facts['cpu']}, {facts['cpus']} cpus, Linux {facts['kernel']}"
     return "\n".join(

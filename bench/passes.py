@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import REPOSITORY
-from .rounds import Pass, PassResult
+from .rounds import Pass, PassResult, empty_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,13 +74,4 @@ def run_unified(candidates: Sequence[Candidate], runs: int, seconds: float) -> P
         if code == 0:
             result: PassResult = json.loads(raw.read_text())
             return result
-    remark = f"the pass on cgroup2 failed with exit code {code}"
-    empty: PassResult = {
-        "title": "cgroup2",
-        "rounds": 0,
-        "nanoseconds": {},
-        "peak_kib": {},
-        "init_kib": {},
-        "remarks": [remark],
-    }
-    return empty
+    return empty_result("cgroup2", f"the pass on cgroup2 failed with exit code {code}")

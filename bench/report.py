@@ -52,6 +52,8 @@ def document(passes: Sequence[PassResult], facts: Mapping[str, Any]) -> dict[str
                         ("nanoseconds", result["nanoseconds"]),
                         ("peak_kib", result["peak_kib"]),
                         ("init_kib", result["init_kib"]),
+                        ("calls", result["calls"]),
+                        ("within", result["within"]),
                     )
                 },
             }
@@ -99,14 +101,14 @@ def _times(result: PassResult, kind: str) -> Table:
     for name in names:
         heads += [f"{name} median ±MAD", "min", f"/ {BASELINE}" if name != BASELINE else ""]
     rows = []
-    for operation in OPERATIONS:
+    for operation in in_order(summaries):
         row = [TITLES.get(operation, operation)]
         for name in names:
             row += _time_cells(summaries[operation], name)
         rows.append(tuple(row))
     counts = sorted({one["n"] for by_name in summaries.values() for one in by_name.values()})
     runs = "-".join(map(str, counts))
-    title = f"{kind} bundle · {runs} runs each · {result['title']}"
+    title = f"{label(kind)} · {runs} runs each · {result['title']}"
     return _without_empty_columns(Table(title, tuple(heads), tuple(rows)))
 
 
@@ -127,6 +129,25 @@ def _memory(result: PassResult, kind: str) -> Table:
     return _without_empty_columns(Table(f"{kind} bundle · memory · {result['title']}", tuple(heads), tuple(rows)))
 
 
+def _parts(result: PassResult, kind: str) -> Table:
+    """What of an operation's time is spent in calls of the runtime; both are medians, of different rounds."""
+    names = runtimes_of(result["within"])
+    whole, within, calls = (_summaries(result[unit])[kind] for unit in ("nanoseconds", "within", "calls"))
+    heads = ["in the runtime", *(f"{name} {word}" for name in names for word in ("calls", "ms", "share"))]
+    rows = []
+    for operation, by_name in within.items():
+        row = [operation]
+        for name in names:
+            if name not in by_name:
+                row += ["-", "-", "-"]
+                continue
+            part = by_name[name]["median"]
+            share = part / whole[operation][name]["median"]
+            row += [f"{calls[operation][name]['median']:g}", f"{part / MILLION:.2f}", f"{share:.0%}"]
+        rows.append(tuple(row))
+    return Table(f"{label(kind)} · the runtime's part", tuple(heads), tuple(rows))
+
+
 def _without_empty_columns(table: Table) -> Table:
     """Drop the ratio column of the baseline itself."""
     keep = [index for index, head in enumerate(table.heads) if head]
@@ -135,15 +156,28 @@ def _without_empty_columns(table: Table) -> Table:
 
 
 def measured_bundles(result: PassResult) -> list[str]:
-    """Bundles that have samples, in the order of their definition."""
-    return [kind for kind in BUNDLES if kind in result["nanoseconds"]]
+    """Bundles or engines that have samples, in the order of their definition."""
+    return [kind for kind, operations in result["nanoseconds"].items() if operations]
+
+
+def label(kind: str) -> str:
+    """A bundle is called so, an engine has a name."""
+    return f"{kind} bundle" if kind in BUNDLES else kind
+
+
+def in_order(operations: Mapping[str, object]) -> list[str]:
+    """The operations of a bundle in the order of their definition, those of an engine as they come."""
+    return [operation for operation in OPERATIONS if operation in operations] or list(operations)
 
 
 def tables(result: PassResult) -> Iterator[Table]:
-    """The tables of one pass: times and memory for each bundle that has samples."""
+    """The tables of one pass: times, and memory or the runtime's part, for each bundle or engine that has samples."""
     for kind in measured_bundles(result):
         yield _times(result, kind)
-        yield _memory(result, kind)
+        if kind in result["peak_kib"]:
+            yield _memory(result, kind)
+        if kind in result["within"]:
+            yield _parts(result, kind)
 
 
 def _plain(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""One pass: every subject, every bundle, round by round, within a time limit."""
+"""Rounds within a time limit, and the pass that measures every runtime with every bundle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from support.host import cgroup_mountpoints
 
@@ -30,35 +31,141 @@ Samples = dict[str, dict[str, dict[str, list[int]]]]
 
 
 class PassResult(TypedDict):
-    """Raw samples of one pass. `nanoseconds` are wall times, `peak_kib` and `init_kib` memory."""
+    """Raw samples of one pass.
+
+    `nanoseconds` are wall times, `peak_kib` and `init_kib` memory. Through an engine, `calls` are the calls of the
+    runtime and `within` their nanoseconds in all.
+    """
 
     title: str
     rounds: int
     nanoseconds: Samples
     peak_kib: Samples
     init_kib: Samples
+    calls: Samples
+    within: Samples
     remarks: list[str]
 
 
-class Pass:
+def empty_result(title: str, *remarks: str) -> PassResult:
+    """A pass without samples."""
+    return {
+        "title": title,
+        "rounds": 0,
+        "nanoseconds": {},
+        "peak_kib": {},
+        "init_kib": {},
+        "calls": {},
+        "within": {},
+        "remarks": list(remarks),
+    }
+
+
+class Measured(Protocol):
+    """A runtime with something that it is measured by: a bundle or an engine, named by `kind`."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's short name."""
+
+    @property
+    def kind(self) -> str:
+        """The bundle or the engine."""
+
+    def sample(self) -> Sample:
+        """Nanoseconds of each operation, in the order of the tables."""
+
+    def clean(self) -> None:
+        """Remove what a failed operation left."""
+
+
+Subjects = TypeVar("Subjects", bound=Measured)
+
+
+class Rounds:
+    """Interleaved rounds within a time limit: in each one every subject comes once, in a new random order."""
+
+    def __init__(self, title: str, runs: int, seconds: float) -> None:
+        self.result = empty_result(title)
+        self._runs = runs
+        self.end = time.monotonic() + seconds
+        # A fixed seed: two runs of the bench differ by the machine's doing only.
+        self._random = random.Random(1)
+
+    def warm_up(self, subjects: Sequence[Subjects]) -> list[Subjects]:
+        """Fill caches, and find out which subjects can do it; the others are named in the remarks."""
+        able = []
+        for one in subjects:
+            try:
+                for _ in range(WARM_UP_ROUNDS):
+                    one.sample()
+                able.append(one)
+            except (CommandFailedError, OSError) as error:
+                self.result["remarks"].append(f"{one.name} is left out of {one.kind}: {error}")
+                one.clean()
+        return able
+
+    def time(self, subjects: list[Subjects]) -> None:
+        """Take the samples; the order of `subjects` is that of the tables."""
+        for one in subjects:
+            self.result["nanoseconds"].setdefault(one.kind, {})
+        longest = 0.0
+        while self.result["rounds"] < self._runs and subjects:
+            began = time.monotonic()
+            if began + longest > self.end:
+                self.result["remarks"].append(f"stopped by the time limit after {self.result['rounds']} rounds")
+                return
+            order = list(subjects)
+            self._random.shuffle(order)
+            for one in order:
+                try:
+                    sample = one.sample()
+                except (CommandFailedError, OSError) as error:
+                    self.drop(subjects, one, error)
+                    continue
+                add(self.result["nanoseconds"], one.kind, one.name, sample)
+            self.result["rounds"] += 1
+            longest = max(longest, time.monotonic() - began)
+            _progress(f"{self.result['title']}: round {self.result['rounds']}/{self._runs}")
+
+    def drop(self, subjects: list[Subjects], one: Subjects, error: Exception) -> None:
+        """A subject that fails in the middle keeps the samples it has and takes no further part."""
+        subjects.remove(one)
+        self.result["remarks"].append(f"{one.name} dropped out of {one.kind}: {error}")
+        one.clean()
+
+
+@dataclass
+class BundlePair:
+    """A runtime with a bundle."""
+
+    subject: Subject
+    kind: str
+    bundles: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        """The runtime's short name."""
+        return self.subject.name
+
+    def sample(self) -> Sample:
+        """Wall times, with the sum of a container's life."""
+        sample = self.subject.sequence(self.bundles, self.subject.spawner.nanoseconds)
+        return {**sample, "lifecycle": lifecycle(sample)}
+
+    def clean(self) -> None:
+        """Remove the runtime's containers."""
+        self.subject.clean()
+
+
+class Pass(Rounds):
     """Owns the subjects, the bundles and the temporary directory of one pass; use as `Pass(...).run()`."""
 
     def __init__(self, title: str, candidates: Sequence[Candidate], limits: bool, runs: int, seconds: float) -> None:
-        self.result: PassResult = {
-            "title": title,
-            "rounds": 0,
-            "nanoseconds": {},
-            "peak_kib": {},
-            "init_kib": {},
-            "remarks": [],
-        }
+        super().__init__(title, runs, seconds)
         self._candidates = candidates
         self._limits = limits
-        self._runs = runs
-        self._end = time.monotonic() + seconds
         self._prefix = f"ocirun-bench-{os.getpid()}"
-        # A fixed seed: two runs of the bench differ by the machine's doing only.
-        self._random = random.Random(1)
 
     def run(self) -> PassResult:
         """Measure; whatever was made is removed on every way out."""
@@ -68,10 +175,10 @@ class Pass:
         try:
             bundles = write_bundles(directory / "bundles", self._prefix, self._limits)
             subjects += [Subject(one, directory / one.name, self._prefix) for one in self._candidates]
-            pairs = self._warm_up(subjects, bundles)
-            if pairs:
-                self._memory(pairs, bundles)
-                self._time(pairs, bundles)
+            pairs = [BundlePair(one, kind, bundles[kind]) for kind in bundles for one in subjects]
+            able = self.warm_up(pairs)
+            self._memory(able)
+            self.time(able)
         finally:
             for subject in subjects:
                 subject.clean()
@@ -80,65 +187,23 @@ class Pass:
             shutil.rmtree(directory, ignore_errors=True)
         return self.result
 
-    def _warm_up(
-        self, subjects: Sequence[Subject], bundles: Mapping[str, Mapping[str, Path]]
-    ) -> list[tuple[Subject, str]]:
-        """Fill caches, and find out which subject can do which bundle; the others are named in the remarks."""
-        able = []
-        for kind, pair in bundles.items():
-            for subject in subjects:
-                try:
-                    for _ in range(WARM_UP_ROUNDS):
-                        subject.sequence(pair, subject.spawner.nanoseconds)
-                    able.append((subject, kind))
-                except (CommandFailedError, OSError) as error:
-                    self.result["remarks"].append(f"{subject.name} is left out of {kind}: {error}")
-                    subject.clean()
-        return able
-
-    def _memory(self, pairs: list[tuple[Subject, str]], bundles: Mapping[str, Mapping[str, Path]]) -> None:
+    def _memory(self, pairs: list[BundlePair]) -> None:
         for _ in range(MEMORY_ROUNDS):
-            for subject, kind in list(pairs):
-                if time.monotonic() > self._end:
+            for one in list(pairs):
+                if time.monotonic() > self.end:
                     return
                 try:
-                    peaks = subject.sequence(bundles[kind], subject.spawner.peak_kib)
-                    init = subject.init_memory(bundles[kind])
+                    peaks = one.subject.sequence(one.bundles, one.subject.spawner.peak_kib)
+                    init = one.subject.init_memory(one.bundles)
                 except (CommandFailedError, OSError) as error:
-                    self._drop(pairs, subject, kind, error)
+                    self.drop(pairs, one, error)
                     continue
-                _add(self.result["peak_kib"], kind, subject.name, peaks)
-                _add(self.result["init_kib"], kind, subject.name, {"rss": init.rss, "pss": init.pss})
-
-    def _time(self, pairs: list[tuple[Subject, str]], bundles: Mapping[str, Mapping[str, Path]]) -> None:
-        """Interleaved rounds: in each one every pair comes once, in a new random order."""
-        longest = 0.0
-        while self.result["rounds"] < self._runs and pairs:
-            began = time.monotonic()
-            if began + longest > self._end:
-                self.result["remarks"].append(f"stopped by the time limit after {self.result['rounds']} rounds")
-                return
-            order = list(pairs)
-            self._random.shuffle(order)
-            for subject, kind in order:
-                try:
-                    sample = subject.sequence(bundles[kind], subject.spawner.nanoseconds)
-                except (CommandFailedError, OSError) as error:
-                    self._drop(pairs, subject, kind, error)
-                    continue
-                _add(self.result["nanoseconds"], kind, subject.name, {**sample, "lifecycle": lifecycle(sample)})
-            self.result["rounds"] += 1
-            longest = max(longest, time.monotonic() - began)
-            _progress(f"{self.result['title']}: round {self.result['rounds']}/{self._runs}")
-
-    def _drop(self, pairs: list[tuple[Subject, str]], subject: Subject, kind: str, error: Exception) -> None:
-        """A subject that fails in the middle keeps the samples it has and takes no further part in that bundle."""
-        pairs.remove((subject, kind))
-        self.result["remarks"].append(f"{subject.name} dropped out of {kind}: {error}")
-        subject.clean()
+                add(self.result["peak_kib"], one.kind, one.name, peaks)
+                add(self.result["init_kib"], one.kind, one.name, {"rss": init.rss, "pss": init.pss})
 
 
-def _add(samples: Samples, kind: str, name: str, sample: Sample) -> None:
+def add(samples: Samples, kind: str, name: str, sample: Sample) -> None:
+    """Append one sample."""
     for operation, value in sample.items():
         samples.setdefault(kind, {}).setdefault(operation, {}).setdefault(name, []).append(value)
 

@@ -1,6 +1,6 @@
 """Runs one command and measures it: wall time, or peak memory.
 
-Rules: posix_spawn and wait4 with nothing in between but a bounded wait on the pidfd; standard input, output are
+Rules: posix_spawnp and wait4 with nothing in between but a bounded wait on the pidfd; standard input, output are
 /dev/null; standard error goes to a file that is read only after a failure.
 """
 
@@ -52,7 +52,7 @@ class Spawner:
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             (os.POSIX_SPAWN_OPEN, 2, str(self.errors), write, 0o600),
         ]
-        return os.posix_spawn(argv[0], list(argv), self.environment, file_actions=actions)
+        return os.posix_spawnp(argv[0], list(argv), self.environment, file_actions=actions)
 
     def nanoseconds(self, argv: Sequence[str]) -> int:
         """Wall time from before the spawn until the command's end was seen."""

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what says nothing about another runtime."""
+    for mark in item.iter_markers("not_with"):
+        program, reason = mark.args
+        if runtime_path().name == program:
+            pytest.skip(f"not this lane: {program} {reason}")
+
+
 @pytest.fixture(scope="session")
 def runtime_binary() -> Path:
     """The runtime under test."""

@@ -121,7 +121,9 @@ def test_many_programs_at_once(containerd: Containerd) -> None:
 
 def test_exec_on_a_terminal_that_changes_its_size(containerd: Containerd) -> None:
     start(containerd, "console")
-    script = "trap 'stty size; exit 7' WINCH; echo ready; while :; do usleep 20000; done"
+    # ctr sets the first size when the program runs already, which is a signal too.
+    script = "until [ \"$(stty size)\" = '24 80' ]; do usleep 20000; done; "
+    script += "trap 'stty size; exit 7' WINCH; echo ready; while :; do usleep 20000; done"
     argv = containerd.argv("tasks", "exec", "--tty", "--exec-id", "resized", "console", "sh", "-c", script)
     with containerd.program(argv) as program:
         program.terminal.read_until("ready", 30.0)

@@ -25,6 +25,7 @@ def groups() -> Iterator[set[str]]:
     os.setgroups(before)
 
 
+@pytest.mark.not_with("runc", "does not know run.oci.keep_original_groups")
 @pytest.mark.parametrize("user", ["0", "65534:65534"])
 def test_keep_groups(podman: Podman, groups: set[str], user: str) -> None:
     """Podman writes additionalGids of its own beside it."""

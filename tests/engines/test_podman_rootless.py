@@ -114,10 +114,9 @@ def test_nomap(rootless: RootlessPodman) -> None:
     assert shell(rootless, "cat /proc/self/uid_map", "--userns", "nomap") == ["0", "1", "65536"]
 
 
-def test_keep_groups(rootless: RootlessPodman, runtime_binary: Path) -> None:
-    """What his group may read he may read, by crun's annotation, which Podman writes and runc ignores."""
-    if runtime_binary.name == "runc":
-        pytest.skip("not this lane: runc does not know run.oci.keep_original_groups")
+@pytest.mark.not_with("runc", "does not know run.oci.keep_original_groups")
+def test_keep_groups(rootless: RootlessPodman) -> None:
+    """What his group may read he may read, by crun's annotation, which Podman writes."""
     secret = rootless.base / "of-the-group"
     secret.write_text("secret\n")
     os.chown(secret, 0, GROUP)

@@ -35,6 +35,8 @@ def sample_pass() -> object:
         "nanoseconds": {"minimal": times},
         "peak_kib": {"minimal": peaks},
         "init_kib": {"minimal": init},
+        "calls": {},
+        "within": {},
         "remarks": [],
     }
 
@@ -136,6 +138,22 @@ def test_one_round_with_runc(tmp_path: Path, temporary: Path) -> None:
         assert set(results["passes"][0]["summary"]["nanoseconds"][kind]) == set(OPERATIONS)
     before.assert_unchanged()
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.privileged
+@requires(facility.root, facility.busybox, facility.containerd, facility.podman, runc)
+def test_one_round_through_engines(tmp_path: Path) -> None:
+    options = ["--engines", "containerd,Podman", "--only", "runc", "--runs", "1", "--out", str(tmp_path / "out")]
+    done = run_command([sys.executable, "-m", "bench", *options], tmp_path / "call", cwd=REPOSITORY, timeout=120.0).ok()
+    assert "note: cgroup" in done.out
+    (result,) = json.loads((tmp_path / "out" / "results.json").read_text())["passes"]
+    assert set(result["nanoseconds"]) == {"containerd", "Podman"}
+    for engine, operations in result["nanoseconds"].items():
+        for operation, samples in operations.items():
+            assert len(samples["runc"]) == 1
+            assert result["within"][engine][operation]["runc"][0] > 0
+            assert ("run" in operation) == (result["calls"][engine][operation]["runc"][0] > 1)
 
 
 @pytest.mark.privileged
