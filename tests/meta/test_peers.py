@@ -54,7 +54,7 @@ def test_a_part_may_lack_tests() -> None:
 
 
 def test_results_are_read_to_the_end() -> None:
-    tap = "1..3\nok 1 a b\nnot ok 2 c # d\n# noise\nok 3 e # skip test requires f\n"
-    assert compare.results(tap) == {"a b": "ok", "c # d": "not ok", "e": "skip"}
-    with pytest.raises(ValueError, match="2 results of 3 tests"):
+    tap = "1..4\nok 1 a b\nnot ok 2 c # d\n# noise\nok 3 e # skip test requires f\nnot ok 4 a b\n"
+    assert compare.results(tap) == {"a b": "ok", "c # d": "not ok", "e": "skip", "a b (again)": "not ok"}
+    with pytest.raises(ValueError, match="3 results of 4 tests"):
         compare.results(tap.replace("ok 3", "# ok 3"))

@@ -31,14 +31,20 @@ def table(text: str) -> dict[str, str]:
 
 
 def results(text: str) -> dict[str, str]:
-    """`ok`, `not ok` or `skip` by test; ValueError when the suite did not come to its end."""
-    found = {}
+    """`ok`, `not ok` or `skip` by test; ValueError when the suite did not come to its end.
+
+    Tests of one name in two files are told apart by their order.
+    """
+    found: dict[str, str] = {}
     planned = 0
     for line in text.splitlines():
         if plan := PLAN.fullmatch(line):
             planned = int(plan[1])
         elif result := RESULT.fullmatch(line):
-            found[result[2]] = "skip" if result[3] else result[1]
+            name = result[2]
+            while name in found:
+                name += " (again)"
+            found[name] = "skip" if result[3] else result[1]
     if not planned or len(found) != planned:
         raise ValueError(f"{len(found)} results of {planned} tests")
     return found

@@ -74,6 +74,7 @@ images
 cd "$folder/source/tests/integration"
 [ $# -gt 0 ] || set -- *.bats
 tmp=$(mktemp -d) # short: a socket's path has at most 108 bytes
+chmod a+x "$tmp" # for containers in user namespaces
 result=$folder/$(basename "$runtime").tap
 # script(1) gives a controlling terminal, for those who run a terminal's container themselves; sh is the first process,
 # for script(1) would take orphans for its own child.
