@@ -70,12 +70,13 @@ def default_root() -> str:
 class Entry:
     """One container's folder, by descriptor. Close it (or leave it to the end of the process)."""
 
-    __slots__ = ("fd", "ident", "path", "record")
+    __slots__ = ("fd", "ident", "locked", "path", "record")
 
     def __init__(self, ident: str, path: str, fd: int) -> None:
         self.ident = ident
         self.path = path
         self.fd = fd
+        self.locked = False
         self.record: Record = {}
 
     def save(self) -> None:
@@ -127,6 +128,7 @@ class Entry:
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.locked = True
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
@@ -138,6 +140,7 @@ class Entry:
     def unlock(self) -> None:
         """Let other commands have it."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
+        self.locked = False
 
     def removed(self) -> bool:
         """Whether another command has deleted the container meanwhile."""
@@ -181,13 +184,31 @@ class Entry:
 
     def life(self) -> str:
         """`status`, but `running` for a paused container too: the freezer costs imports, and `kill` need not know."""
-        record = self.record
-        if record["phase"] == CREATING:
-            creator, began = record.get("creator", (0, 0))
-            return CREATING if creator and process.start_time(creator) == began else STOPPED
+        if self.record["phase"] == CREATING:
+            if self._being_made():
+                return CREATING
+            self.load()  # its maker may have finished since the record was read
+            if self.record["phase"] == CREATING:
+                return CREATING if self._being_made() else STOPPED
         if not self.alive():
             return STOPPED
-        return CREATED if record["phase"] == CREATED and self._waits() else RUNNING
+        return CREATED if self.record["phase"] == CREATED and self._waits() else RUNNING
+
+    def _being_made(self) -> bool:
+        """Whether a `create` is at work. Before it has written a record it has the lock, but so may we."""
+        if "creator" in self.record:
+            creator, began = self.record["creator"]
+            return process.start_time(creator) == int(began)
+        if self.locked:
+            return False
+        probe = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(probe)
+        return False
 
     def alive(self) -> bool:
         """Whether the recorded process is still that process: a reused pid has another start time."""

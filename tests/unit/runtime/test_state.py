@@ -156,6 +156,23 @@ def test_creating_as_long_as_the_creator_lives(entry: state.Entry) -> None:
     assert entry.status() == state.STOPPED
 
 
+def test_before_there_is_a_record_the_lock_tells(entry: state.Entry) -> None:
+    found = state.find(os.path.dirname(entry.path), entry.ident)
+    assert found.status() == "creating"
+    entry.unlock()
+    assert found.status() == "stopped"
+
+
+def test_the_creator_ends_after_the_record_was_read(entry: state.Entry) -> None:
+    entry.record = {"id": entry.ident, "phase": state.CREATING, "creator": [os.getpid(), 1]}
+    entry.save()
+    found = state.find(os.path.dirname(entry.path), entry.ident)
+    pid, began = me()
+    entry.record |= {"phase": state.RUNNING, "pid": pid, "start": began, "cgroup": None}
+    entry.save()
+    assert found.status() == "running"
+
+
 def test_a_dead_creator(entry: state.Entry) -> None:
     child = subprocess.Popen(["/bin/true"])
     child.wait()
