@@ -123,6 +123,15 @@ def test_an_interactive_run(box: Box) -> None:
     assert box.runtime.list() == []
 
 
+def test_a_terminal_that_is_closed_and_opened_again(box: Box) -> None:
+    """As an init does it with its console."""
+    script = "echo first; exec <&- >&- 2>&-; sleep 0.2; echo again >/dev/console; exit 6"
+    box.write(with_terminal(with_shell(default_config(), script)))
+    with interactive(box, "run", "-b", str(box.bundle), box.ident) as it:
+        it.terminal.read_until("again")
+        assert it.wait() == 6
+
+
 def test_control_c_reaches_the_program(box: Box) -> None:
     script = f"trap 'echo interrupted; exit 5' INT; echo ready; {PATIENT}"
     box.write(with_terminal(with_shell(default_config(), script)))
