@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -127,6 +128,18 @@ static void report_exception(void)
     dprintf(STDERR_FILENO, "ocirun: internal error: %s: %s\n", type ? ((PyTypeObject *)type)->tp_name : "unknown", message);
 }
 
+/* The exception has undone what the command had begun; the caller sees a program that SIGINT has ended. Returns in the
+ * first process of a pid namespace, which its own signals do not end. */
+static void end_interrupted(void)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    signal(SIGINT, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &held, NULL);
+    raise(SIGINT);
+}
+
 static int run_main(int argc, char **argv)
 {
     PyObject *arguments = PyList_New(0);
@@ -138,7 +151,11 @@ static int run_main(int argc, char **argv)
     PyObject *cli = arguments && prepare_imports() == 0 ? PyImport_ImportModule(ENTRY) : NULL;
     PyObject *result = cli ? PyObject_CallMethod(cli, "main", "O", arguments) : NULL;
     long status = result ? PyLong_AsLong(result) : -1;
-    if (PyErr_Occurred()) {
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        end_interrupted();
+        PyErr_Clear();
+        status = 128 + SIGINT;
+    } else if (PyErr_Occurred()) {
         report_exception();
         status = 1;
     }

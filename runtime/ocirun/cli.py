@@ -117,7 +117,8 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
     """Read and dispatch; `about` is filled with the command and the container's id, for the error's beginning."""
     rest = read(words, options.GLOBAL, general, 1)
     if general.flag("version"):
-        log.write_all(1, f"ocirun version {VERSION}\nspec: {SPEC_VERSION}\n")
+        # `docker info` shows the commit as the runtime's version, and nothing without that line.
+        log.write_all(1, f"ocirun version {VERSION}\ncommit: {VERSION}\nspec: {SPEC_VERSION}\n")
         return 0
     if not general.positionals or general.flag("help") or general.positionals == ["help"]:
         from ocirun import manual

@@ -26,6 +26,7 @@ _EXIT_SECONDS: Final = 10
 
 def undo(host: Host, run_poststop: bool) -> None:
     """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
+    signals.hold_interrupt()
     end_child(host)
     _close_all(host)
     for problem in release(host.entry, host):

@@ -24,6 +24,7 @@ TCGETS: Final = 0x5401
 TCSETS: Final = 0x5402
 TIOCGWINSZ: Final = 0x5413
 TIOCSWINSZ: Final = 0x5414
+TIOCGPTPEER: Final = 0x5441
 _TERMIOS_SIZE: Final = 36
 _SIGNALFD_SIGINFO_SIZE: Final = 128
 _SIGSET_SIZE: Final = 8
@@ -43,13 +44,13 @@ _VTIME: Final = 17 + 5
 class Foreground:
     """One supervised program. Make it before the clone: signals that come early are then not lost."""
 
-    __slots__ = ("_poll", "_pty", "_saved", "_signals")
+    __slots__ = ("_poll", "_pty", "_saved", "_signals", "_slave")
 
     def __init__(self) -> None:
         signals.block_all()
         mask = ((1 << 64) - 1).to_bytes(_SIGSET_SIZE, "little")
         self._signals = raw.call("signalfd4", raw.SIGNALFD4, -1, mask, _SIGSET_SIZE, SFD_CLOEXEC)
-        self._pty = -1
+        self._pty = self._slave = -1
         self._saved = b""
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
@@ -98,6 +99,9 @@ class Foreground:
 
     def _open_terminal(self, pty: int) -> None:
         self._pty = pty
+        # Open as long as the program lives: an init closes its console and opens it again, and between the two nobody
+        # else may have it open, which reads like its end.
+        self._slave = fcntl.ioctl(pty, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         self._poll.register(pty, select.POLLIN)
         self._poll.register(0, select.POLLIN)
         if os.isatty(0):
@@ -134,6 +138,7 @@ class Foreground:
         """After the program has ended: what it still wrote to the terminal."""
         if self._pty < 0:
             return
+        os.close(self._slave)  # so that the end can be seen
         left = select.poll()
         left.register(self._pty, select.POLLIN)
         while self._pty >= 0 and left.poll(0):

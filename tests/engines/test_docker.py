@@ -34,6 +34,14 @@ def start(docker: Docker, name: str, script: str, *options: str) -> None:
     wait_for(lambda: "ready" in docker.call("logs", name).ok().out, what=f"{name} printing ready")
 
 
+def test_info_names_the_runtime(docker: Docker, runtime_binary: Path) -> None:
+    """And its version, for which it takes what `--version` says behind `commit:`."""
+    said = run_command([str(runtime_binary), "--version"], docker.base / "calls" / "version").ok().out
+    commit = next(line.partition(": ")[2] for line in said.splitlines() if line.startswith("commit: "))
+    done = docker.call("info", "--format", "{{.DefaultRuntime}} {{.RuncCommit.ID}}").ok()
+    assert (done.out, done.err) == (f"tested {commit}\n", "")
+
+
 def test_run_shows_output_and_errors(docker: Docker) -> None:
     done = run(docker, IMAGE, "sh", "-c", "echo to-out; echo to-err >&2").ok()
     assert (done.out, done.err) == ("to-out\n", "to-err\n")

@@ -34,7 +34,7 @@ ONLY_STANDARD = ["0", "1", "2", "3"]  # the last one is the folder that ls has o
 def test_version(program: Path, tmp_path: Path, word: str) -> None:
     lines = run_command([str(program), word], tmp_path / "out").ok().out.splitlines()
     assert re.fullmatch(r"ocirun version \d+\.\d+\.\d+", lines[0])
-    assert "spec: 1.3.0" in lines
+    assert lines[1:] == [lines[0].replace("ocirun version", "commit:"), "spec: 1.3.0"]
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["-help"], ["help"]])

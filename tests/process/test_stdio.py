@@ -25,7 +25,8 @@ PATIENT = "while :; do sleep 0.05; done"
 
 
 def command(box: Box, *words: str) -> list[str]:
-    return [str(box.runtime.path), "--root", str(box.runtime.root), *words]
+    """Ignored signals stay ignored, and whoever calls the tests may ignore some, as nohup(1) does."""
+    return ["env", "--default-signal", str(box.runtime.path), "--root", str(box.runtime.root), *words]
 
 
 def test_the_three_streams(box: Box) -> None:
@@ -120,6 +121,15 @@ def test_an_interactive_run(box: Box) -> None:
         assert mode[3] & termios.ECHO
         assert mode[3] & termios.ICANON
     assert box.runtime.list() == []
+
+
+def test_a_terminal_that_is_closed_and_opened_again(box: Box) -> None:
+    """As an init does it with its console."""
+    script = "echo first; exec <&- >&- 2>&-; sleep 0.2; echo again >/dev/console; exit 6"
+    box.write(with_terminal(with_shell(default_config(), script)))
+    with interactive(box, "run", "-b", str(box.bundle), box.ident) as it:
+        it.terminal.read_until("again")
+        assert it.wait() == 6
 
 
 def test_control_c_reaches_the_program(box: Box) -> None:

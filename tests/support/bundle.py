@@ -25,6 +25,8 @@ CACHE = REPOSITORY / "build" / "cache"
 BUSYBOX = Path("/bin/busybox")
 DEBIAN_SUITE = "bookworm"
 DEBIAN_PACKAGES = ("bash", "python3-minimal")
+SYSTEMD = ("dbus", "systemd")
+"""What `debian_rootfs` adds for a tree that boots."""
 
 APPLET_NAMES = (
     "[ ash awk basename cat chgrp chmod chown clear cp cut date dd df dirname dmesg echo egrep env expr false find "
@@ -212,19 +214,23 @@ def write_bundle(directory: Path, config: Config, rootfs: bool = True) -> Path:
     return directory
 
 
-def debian_rootfs() -> Path:
-    """A minimal Debian with bash and python3, built by debootstrap at most once per checkout (needs root and a mirror).
+def debian_rootfs(*packages: str) -> Path:
+    """A minimal Debian with bash and python3, or with these packages instead; needs root and a mirror.
+
+    Built by debootstrap at most once per checkout.
 
     Parallel callers wait for the first one. The tree is shared: mount it read-only or put an overlay on it.
     """
-    target = CACHE / f"debian-{DEBIAN_SUITE}"
+    target = CACHE / "-".join(["debian", DEBIAN_SUITE, *packages])
+    if target.exists():  # before the lock: an emulated machine cannot write here
+        return target
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / ".debian.lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             partial = target.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={','.join(DEBIAN_PACKAGES)}"]
+            command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages or DEBIAN_PACKAGES)}"]
             path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
             subprocess.run(
                 [*command, DEBIAN_SUITE, str(partial)],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 
-from .bundle import REPOSITORY
+from .bundle import REPOSITORY, Config
 
 PAGES = REPOSITORY / "docs" / "engines"
 INSTALLED = "/usr/local/bin/ocirun"
@@ -25,3 +26,10 @@ def containerd_runtime() -> str:
     tomllib.loads(block)
     assert block.count(INSTALLED) == 1
     return block
+
+
+def system_container() -> Config:
+    """The configuration of a container whose first process is systemd."""
+    (block,) = fenced("system-containers.md", "json")
+    config: Config = json.loads(block)
+    return config

@@ -14,7 +14,7 @@ import time
 from ocirun import cli, state
 from ocirun.errors import Failure, failure
 from ocirun.kernel import process as kernel
-from ocirun.kernel import raw, signals
+from ocirun.kernel import raw
 from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
@@ -62,7 +62,6 @@ def run(arguments: Arguments, general: Arguments) -> int:
             raise _not_running(state.STOPPED)
         _print(found)
         return 0
-    signals.let_interrupt()
     _follow(entry, interval)
     return 0
 

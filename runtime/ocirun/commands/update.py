@@ -10,6 +10,7 @@ from ocirun import asked, cli, log, state
 from ocirun.errors import Failure
 from ocirun.facts import Facts
 from ocirun.journal import Journal
+from ocirun.kernel import signals
 from ocirun.linux import cgroup
 from ocirun_spec import jsontext
 
@@ -33,6 +34,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
     try:
         _change(entry, wanted, journal)
     except BaseException as problem:
+        signals.hold_interrupt()
         for left in journal.take_back():
             log.warning(f"not taken back: {left}")
         if isinstance(problem, Failure):

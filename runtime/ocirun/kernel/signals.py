@@ -24,15 +24,17 @@ def ignore_broken_pipes() -> None:
     _signal.signal(SIGPIPE, _signal.SIG_IGN)
 
 
-def let_interrupt() -> None:
-    """SIGINT ends the runtime like any program, without the interpreter's exception; an ignored one stays ignored."""
-    if _signal.getsignal(SIGINT) is _signal.default_int_handler:
-        _signal.signal(SIGINT, _signal.SIG_DFL)
-
-
 def block_all() -> None:
     """Block every signal, so that a signalfd(2) delivers them."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+
+
+def hold_interrupt() -> None:
+    """From now on SIGINT waits: what is being undone must not be broken off. It raises nothing, also for one before."""
+    try:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (SIGINT,))
+    except KeyboardInterrupt:
+        return
 
 
 def reset() -> None:

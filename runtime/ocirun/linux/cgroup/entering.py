@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirun.errors import Failure, failure
-from ocirun.linux.cgroup import groupfs, v1, v2
+from ocirun.linux.cgroup import groupfs, place, v1, v2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def _can_be_born_in(record: Record, path: str) -> bool:
 
 
 def far(record: Record, *subs: str) -> str:
-    """The cgroup2 directory that the runtime may not put a process into, but the user's systemd may; else empty.
-
-    Moving needs the right to write to cgroup.procs of the nearest cgroup above both places (cgroup-v2.rst).
-    """
+    """The cgroup2 directory that the runtime may not put a process into, but the user's systemd may; else empty."""
     if not record.get("user"):
         return ""
     from ocirun.linux.cgroup import hierarchy
@@ -66,13 +63,7 @@ def far(record: Record, *subs: str) -> str:
     own = hierarchy.discover().unified
     if not path or own is None:
         return ""
-    here = f"{own.mount}{own.own}".rstrip("/")
-    shared = ""
-    for part, other in zip(path.split("/")[1:], here.split("/")[1:], strict=False):
-        if part != other:
-            break
-        shared += f"/{part}"
-    return "" if os.access(f"{shared}/cgroup.procs", os.W_OK) else path
+    return "" if place.may_enter(own, path) else path
 
 
 def open_doors(record: Record, *subs: str) -> list[int]:

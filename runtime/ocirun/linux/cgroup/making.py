@@ -241,7 +241,7 @@ def allow_devices(step: OutsideStep, host: Host) -> None:
             from ocirun.linux.cgroup import v1
 
             v1.allow_devices(content, record["paths"]["devices"])
-    except OSError as problem:
+    except (Failure, OSError) as problem:
         if must or problem.errno not in _NO_RIGHT:
             raise
         from ocirun import log

@@ -70,6 +70,20 @@ def directory(hierarchy: Hierarchy, path: str, beside: bool) -> str:
     return os.path.normpath(f"{hierarchy.mount}/{start}/{path}")
 
 
+def may_enter(hierarchy: Hierarchy, path: str) -> bool:
+    """Whether the runtime may move processes from its own cgroup2 to the directory `path`, also one still to be made.
+
+    That needs the right to write to cgroup.procs of the nearest cgroup above both places (cgroup-v2.rst).
+    """
+    here = f"{hierarchy.mount}{hierarchy.own}".rstrip("/")
+    shared = ""
+    for part, other in zip(path.split("/")[1:], here.split("/")[1:], strict=False):
+        if part != other:
+            break
+        shared += f"/{part}"
+    return os.access(f"{shared}/cgroup.procs", os.W_OK)
+
+
 def make(host: Host, driver: str, places: list[Place], furnish: Callable[[str, str], None], keeper: int = 0) -> None:
     """Record and make the directories of (mount, directory, names in `paths`).
 

@@ -52,12 +52,14 @@ def check(found: Hierarchies, settings: list[Setting]) -> None:
 def create(found: Hierarchies, path: str, settings: list[Setting], host: Host, keeper: int) -> None:
     """Make a cgroup in every hierarchy, in the cgroup2 of a hybrid host with the controllers that `settings` need."""
     places = [(each.mount, place.directory(each, path, False), list(each.controllers)) for each in found.v1]
+    asked = [setting for setting in settings if setting.unified]
     if found.unified:
         unified = place.directory(found.unified, path, False)
-        places.append((found.unified.mount, unified, [place.UNIFIED]))
+        # A plain user who has been given cgroups of v1 may move his processes there, but rarely in the cgroup2 as well.
+        if asked or keeper or place.may_enter(found.unified, unified):
+            places.append((found.unified.mount, unified, [place.UNIFIED]))
     sets = {each.mount for each in found.v1 if "cpuset" in each.controllers}
     place.make(host, "v1", places, lambda mount, directory: _furnish(directory) if mount in sets else None, keeper)
-    asked = [setting for setting in settings if setting.unified]
     if asked and found.unified:
         from ocirun.linux.cgroup import v2
 
