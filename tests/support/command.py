@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SLOWNESS = 5.0 if os.environ.get("OCIRUN_LANE") else 1.0
+"""What the seconds of every deadline are multiplied with: an emulated machine takes its time."""
 DEFAULT_TIMEOUT = 30.0
 POLL_INTERVAL = 0.005
 
@@ -89,7 +91,7 @@ def run_command(
             pass_fds=pass_fds,
         )
         try:
-            code = process.wait(timeout)
+            code = process.wait(timeout * SLOWNESS)
         except BaseException as error:
             process.kill()
             process.wait()
@@ -102,7 +104,7 @@ def run_command(
 
 def wait_for(predicate: Callable[[], T], deadline: float = 10.0, what: str = "the expected condition") -> T:
     """Poll until `predicate` gives something true and return that; AssertionError after `deadline` seconds."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * SLOWNESS
     while True:
         value = predicate()
         if value:

@@ -14,11 +14,13 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from grpc_tools import protoc
 
+from .command import SLOWNESS
+
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 PROTO = Path(__file__).with_name("cri.proto")
-TIMEOUT = 60.0
+TIMEOUT = 60.0 * SLOWNESS
 
 Fields = dict[str, Any]
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 import pytest
 
 from .bundle import BUSYBOX
+from .command import SLOWNESS
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Probe = Callable[[], str]
@@ -47,7 +48,7 @@ def _tried(*argv: str, timeout: float = 20.0) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout,
+            timeout=timeout * SLOWNESS,
             text=True,
             check=False,
         )

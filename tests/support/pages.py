@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 
 from .bundle import REPOSITORY, Config
 
@@ -20,12 +19,11 @@ def fenced(page: str, language: str) -> list[str]:
     return blocks
 
 
-def containerd_runtime() -> str:
-    """The TOML that makes ocirun a runtime of containerd's CRI plugin, as the page has it."""
-    (block,) = fenced("kubernetes.md", "toml")
-    tomllib.loads(block)
-    assert block.count(INSTALLED) == 1
-    return block
+def containerd_runtimes() -> tuple[str, str]:
+    """The TOML that makes ocirun a runtime of containerd's CRI plugin, and what makes it that of all pods."""
+    runtimes, default = fenced("containerd.md", "toml")
+    assert runtimes.count(INSTALLED) == 1
+    return runtimes, default
 
 
 def system_container() -> Config:

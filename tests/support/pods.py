@@ -1,20 +1,20 @@
-"""Pods as a kubelet makes them: containerd with its CRI plugin, whose runtime handler is that of `docs/engines`.
+"""Pods as a kubelet makes them: containerd with its CRI plugin, configured as `docs/engines/containerd.md` says.
 
 Rules: everything of it is in one short directory, the network of a pod too, which has a loopback device alone; all
-cgroups are below one that is named after the directory; containers are named by their CRI id.
+cgroups are below one, or a slice, that is named after the directory; containers are named by their CRI id.
 """
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .command import run_command, wait_for
 from .cri import CriClient, CriError, Fields
 from .engines import TIMEOUT, Daemon, remove_empty_cgroups
 from .image import write_image_archive
-from .pages import INSTALLED, containerd_runtime
+from .pages import INSTALLED, containerd_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +49,8 @@ disabled_plugins = [
   bin_dir = "{base}/cni/bin"
   conf_dir = "{base}/cni/conf"
 
-[plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = "{snapshotter}"
+{default}  snapshotter = "{snapshotter}"
+
 """
 NETWORK_CONFIG = '{"cniVersion": "0.4.0", "name": "unit", "plugins": [{"type": "unit"}]}'
 # A network plugin (CNI specification 0.4.0, section 3) that brings the loopback device up and promises an address.
@@ -69,9 +69,17 @@ esac
 class Pods:
     """containerd and a client of its CRI plugin."""
 
-    def __init__(self, base: Path, runtime: Path, rootfs: Path, snapshotter: str) -> None:
+    def __init__(
+        self,
+        base: Path,
+        runtime: Path,
+        rootfs: Path,
+        snapshotter: str,
+        driver: Literal["cgroupfs", "systemd"] = "cgroupfs",
+    ) -> None:
         self.base = base
-        self.cgroup = f"/{base.name}"
+        self.driver = driver
+        self.cgroup = f"/{base.name}" if driver == "cgroupfs" else f"/{base.name.replace('-', '_')}.slice"
         self._count = itertools.count(1)
         self._snapshotter = snapshotter
         self._configs: dict[str, Fields] = {}
@@ -98,10 +106,15 @@ class Pods:
 
     def _start(self, runtime: Path) -> Daemon:
         config = self.base / "config.toml"
-        page = containerd_runtime().replace(INSTALLED, str(runtime))
+        runtimes, default = containerd_runtimes()
+        page = runtimes.replace(INSTALLED, str(runtime))
+        if self.driver == "systemd":
+            page = page.replace("SystemdCgroup = false", "SystemdCgroup = true")
         options = f'  Root = "{self.base}/runtime"\n'
         version, _, tables = page.partition("\n")
-        private = PRIVATE_CONFIG.format(base=self.base, pause=PAUSE_IMAGE, snapshotter=self._snapshotter)
+        private = PRIVATE_CONFIG.format(
+            base=self.base, pause=PAUSE_IMAGE, default=default, snapshotter=self._snapshotter
+        )
         # The last table of the page is that of the runtime's options.
         config.write_text(f"{version}\n{private}{tables}{options}")
         daemon = Daemon(["containerd", "--config", str(config)], self.base / "log")
@@ -119,7 +132,14 @@ class Pods:
         known = {"image": {"image": name}}
         wait_for(lambda: self.client.call("ImageStatus", known).get("image"), TIMEOUT, f"the image {name}")
 
-    def pod(self, name: str = "pod", network: str = "NODE", security: Fields | None = None, **linux: Any) -> str:
+    def pod(
+        self,
+        name: str = "pod",
+        network: str = "NODE",
+        security: Fields | None = None,
+        handler: str = HANDLER,
+        **linux: Any,
+    ) -> str:
         """Run a pod sandbox; `security` is its LinuxSandboxSecurityContext, `linux` more of LinuxPodSandboxConfig."""
         number = next(self._count)
         context = dict(security or {})
@@ -132,7 +152,7 @@ class Pods:
         }
         if network != "NODE":
             config["hostname"] = name
-        request = {"config": config, "runtime_handler": HANDLER}
+        request = {"config": config, "runtime_handler": handler}
         pod = str(self.client.call("RunPodSandbox", request)["pod_sandbox_id"])
         self._configs[pod] = config
         return pod

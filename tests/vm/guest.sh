@@ -1,14 +1,15 @@
 #!/bin/sh
 # What `./dev test-vm` runs inside an emulated machine, from the checkout, whose files are read-only there.
-# build/vm/ is the one folder shared for writing: `lane`, `driver`, `arguments` (quoted for sh), `contents` and SELinux's
-# `policy` come in, `code` goes out.
+# build/vm/ is the one folder shared for writing: `lane`, `driver`, `runtime`, `arguments` (quoted for sh), `contents` and
+# SELinux's `policy` come in, `code` goes out.
 set -eu
 checkout=$(realpath -s "$(dirname "$0")/../..")
 unset XDG_RUNTIME_DIR
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 OCIRUN_LANE=$(cat "$checkout/build/vm/lane")
 OCIRUN_DRIVER=$(cat "$checkout/build/vm/driver")
-export OCIRUN_LANE OCIRUN_DRIVER PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+OCIRUN_RUNTIME=$(cat "$checkout/build/vm/runtime")
+export OCIRUN_LANE OCIRUN_DRIVER OCIRUN_RUNTIME PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 # The checkout may lie below /tmp or /var/tmp, where this machine has filesystems of its own.
 shared=/run/shared

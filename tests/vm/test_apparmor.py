@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from process.box import one_sentence
+from support.apparmor import loaded
 from support.bundle import default_config, with_hook, with_shell, with_user_namespace
 
 if TYPE_CHECKING:
@@ -36,16 +36,11 @@ SCRIPT = "cat /proc/self/attr/current; cat /etc/secret 2>&1; echo >> /etc/passwd
 HOOK = "cat /proc/self/attr/current >/tmp/profile"
 
 
-def parser(option: str, text: str) -> None:
-    subprocess.run(["apparmor_parser", option, "--skip-cache"], input=text, text=True, check=True, timeout=60)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def profiles() -> Iterator[None]:
     """Loaded by the host, as AppArmor wants it; unloaded at the end."""
-    parser("--replace", TEXT)
-    yield
-    parser("--remove", TEXT)
+    with loaded(TEXT):
+        yield
 
 
 def confined(box: Box, name: str, script: str = SCRIPT) -> Config:

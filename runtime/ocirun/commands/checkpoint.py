@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun import cli, state
+from ocirun import cli, destroy, state
 from ocirun.errors import Failure
 
 TYPE_CHECKING = False
@@ -11,11 +11,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
-    """Returns 0 when the images are complete.
-
-    A container that was not to go on has stopped then. It stays recorded until `delete`, or until a `restore` of the
-    same id takes its place.
-    """
+    """Returns 0 when the images are complete. A container that was not to go on is deleted then, as with runc."""
     entry = state.hold(cli.state_root(general), arguments.positionals[0])
     status = entry.status()
     if status not in (state.RUNNING, state.PAUSED):
@@ -25,6 +21,5 @@ def run(arguments: Arguments, general: Arguments) -> int:
     goes_on = arguments.flag("leave-running") or arguments.flag("pre-dump")
     dumping.checkpoint(entry, arguments)
     if not goes_on:
-        entry.record["checkpointed"] = True
-        entry.save()
+        destroy.delete(entry)
     return 0

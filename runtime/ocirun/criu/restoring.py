@@ -119,7 +119,7 @@ def restore(bundle: Bundle, request: Request, arguments: Arguments) -> Host:
     spaces = namespaces.Namespaces(config)
     plan = Plan(spaces)
     grouped = cgroup.prepare(config, facts, request.ident, request.systemd_cgroup)
-    entry = _claim(request)
+    entry = state.claim(request.root, request.ident)
     try:
         entry.record = parent.first_record(bundle, request)
         host = parent.Host(entry, plan)
@@ -141,20 +141,6 @@ def restore(bundle: Bundle, request: Request, arguments: Arguments) -> Host:
         destroy.undo(host, run_poststop=failed)
         raise
     return host
-
-
-def _claim(request: Request) -> state.Entry:
-    """The id; a container of that id which a checkpoint has stopped makes room, as runc's has gone by then."""
-    try:
-        old = state.hold(request.root, request.ident)
-    except state.UnknownContainer:
-        return state.claim(request.root, request.ident)
-    if old.record.get("checkpointed") and old.status() == state.STOPPED:
-        destroy.delete(old)
-        os.close(old.fd)
-    else:
-        os.close(old.fd)
-    return state.claim(request.root, request.ident)
 
 
 def _do(
