@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from typing import Any
 
 from .bundle import REPOSITORY
 
@@ -25,3 +27,9 @@ def containerd_runtime() -> str:
     tomllib.loads(block)
     assert block.count(INSTALLED) == 1
     return block
+
+
+def docker_settings(key: str) -> dict[str, Any]:
+    """The block of daemon.json that has this key."""
+    found: list[dict[str, Any]] = [json.loads(block) for block in fenced("docker.md", "json")]
+    return next(block for block in found if key in block)
