@@ -43,7 +43,7 @@ def collect_garbage(docker: Docker) -> None:
 
 
 def test_start_from_a_checkpoint(docker: Docker, chosen: tuple[str, ...]) -> None:
-    """Docker 20.10 fails while containerd still keeps its copy of the checkpoint, which nobody refers to."""
+    """Docker 20.10 fails when containerd still keeps a copy of the checkpoint with the same digest."""
     docker.run("--detach", *chosen, "--name", "counting", IMAGE, "sh", "-c", COUNTING).ok()
     wait_for(lambda: counted(docker) > 2, SECONDS)
     docker.call("checkpoint", "create", "counting", "first").ok()
