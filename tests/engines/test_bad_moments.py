@@ -18,7 +18,7 @@ import pytest
 from support import facility
 from support.bundle import default_config, with_terminal, write_bundle
 from support.command import process_alive, wait_for
-from support.engines import Containerd, private_directory
+from support.engines import Containerd, private_directory, slow_runtime
 from support.host import HostSnapshot
 from support.runtime import Runtime
 
@@ -31,16 +31,6 @@ pytestmark = pytest.mark.engines
 
 AT_ONCE = 20
 ENDED = "true"
-# Says that it is called to create a container, and waits for a file when there is something to wait for.
-SLOW_CREATE = """#!/bin/sh
-case " $* " in
-*" create "*)
-    : >{base}/creating
-    while [ -e {base}/hold ]; do sleep 0.02; done
-    ;;
-esac
-exec {runtime} "$@"
-"""
 
 
 def start(containerd: Containerd, name: str, *args: str) -> int:
@@ -88,10 +78,8 @@ def breakable(runtime_binary: Path, rootfs: Path) -> Iterator[Containerd]:
     facility.need(facility.containerd)
     with private_directory() as base:
         before = HostSnapshot.take(scope=[base.name])
-        wrapper = base / "slow-create"
-        wrapper.write_text(SLOW_CREATE.format(base=base, runtime=runtime_binary))
-        wrapper.chmod(0o755)
-        engine = Containerd(base, wrapper, rootfs, "native" if facility.overlayfs() else "overlayfs")
+        slow = slow_runtime(base, runtime_binary)
+        engine = Containerd(base, slow, rootfs, "native" if facility.overlayfs() else "overlayfs")
         yield engine
         engine.close()
         before.assert_unchanged()
@@ -131,12 +119,12 @@ def test_daemon_is_killed_in_the_middle_of_a_create(breakable: Containerd, held:
     The daemon that comes after it knows the shim and no task, so nothing ends the shim, and the name is taken. When the
     shim is killed, the daemon has the container deleted by force, whatever there is of it.
     """
-    hold = breakable.base / "hold"
+    hold = breakable.base / "hold-create"
     if held:
         hold.touch()
     with ThreadPoolExecutor(1) as pool:
         client = pool.submit(breakable.run, ["--detach", "--null-io"], "half", "sleep", "600")
-        wait_for((breakable.base / "creating").exists, 30.0, "the call of the runtime")
+        wait_for((breakable.base / "called-create").exists, 30.0, "the call of the runtime")
         breakable.crash()
         hold.unlink(missing_ok=True)
         breakable.restart()

@@ -65,6 +65,12 @@ exec {runtime} "$@"
 """
 
 
+def unmount(path: Path) -> None:
+    """Unmount what is mounted there, if anything is; os.path.ismount does not know a bind mount."""
+    if str(path) in [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]:
+        subprocess.run(["umount", path], check=True, timeout=TIMEOUT)
+
+
 class Docker:
     """A dockerd and a containerd of our own; the name of `base` is the parent of all containers' cgroups.
 
@@ -139,16 +145,18 @@ class Docker:
         """Force every container away, and the mount that the first with the host's network leaves for good."""
         for container in self.call("ps", "--all", "--quiet", "--no-trunc").ok().out.split():
             self.call("rm", "--force", container).ok()
-        mark = str(self.base / "exec" / "netns" / "default")
-        if os.path.ismount(mark):
-            subprocess.run(["umount", mark], check=True, timeout=TIMEOUT)
+        unmount(self.base / "exec" / "netns" / "default")
 
     def close(self) -> None:
-        """Remove the containers, end the daemons, remove the cgroup parent and the folder for plugins."""
+        """Remove the containers, end the daemons, remove the cgroup parent and the folder for plugins.
+
+        And the mount on `data`, which a daemon that comes after a killed one takes for somebody else's.
+        """
         try:
             self.remove_containers()
         finally:
             self._stop()
+        unmount(self.base / "data")
         remove_empty_cgroups(self.cgroup)
         for folder in self._missing:
             if folder.exists():

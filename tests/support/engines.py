@@ -32,6 +32,7 @@ CONTAINERS_CONF = """\
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
 PODMAN_CACHE = Path("/var/lib/containers")
+# Emulated machines are slow.
 TIMEOUT = 60.0
 
 
@@ -67,6 +68,28 @@ def remove_plain_directories(name: str) -> None:
     for directory in Path("/sys/fs/cgroup").iterdir():
         if directory.is_dir() and directory not in mounted and not Path("/sys/fs/cgroup/cgroup.controllers").exists():
             shutil.rmtree(directory / name, ignore_errors=True)
+
+
+SLOW = """\
+#!/bin/sh
+for each in create start; do
+    case " $* " in
+    *" $each "*)
+        : >{base}/called-$each
+        while [ -e {base}/hold-$each ]; do sleep 0.02; done
+        ;;
+    esac
+done
+exec {runtime} "$@"
+"""
+
+
+def slow_runtime(base: Path, runtime: Path) -> Path:
+    """A runtime that makes `called-COMMAND` in `base` and waits there while a `hold-COMMAND` is: create and start."""
+    path = base / "slow"
+    path.write_text(SLOW.format(base=base, runtime=runtime))
+    path.chmod(0o755)
+    return path
 
 
 class Daemon:

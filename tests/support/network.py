@@ -67,15 +67,16 @@ class Pair:
 
 
 class Space:
-    """A network namespace, held by a process of ours."""
+    """A namespace, held by a process of ours: of the network, or another `kind` as in /proc/PID/ns."""
 
-    def __init__(self) -> None:
-        argv = [find_program("unshare") or "unshare", "--net", "sleep", "1000"]
+    def __init__(self, kind: str = "net") -> None:
+        option = {"net": "--net", "mnt": "--mount"}[kind]
+        argv = [find_program("unshare") or "unshare", option, "sleep", "1000"]
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
         self.pid = self._process.pid
-        self.path = f"/proc/{self.pid}/ns/net"
-        own = os.stat("/proc/self/ns/net").st_ino
-        wait_for(lambda: os.stat(self.path).st_ino != own, what="the network namespace")
+        self.path = f"/proc/{self.pid}/ns/{kind}"
+        own = os.stat(f"/proc/self/ns/{kind}").st_ino
+        wait_for(lambda: os.stat(self.path).st_ino != own, what="the namespace")
         wait_for(lambda: Path(f"/proc/{self.pid}/comm").read_text() == "sleep\n", what="its process")
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from .bundle import REPOSITORY, Config
 
@@ -31,3 +32,9 @@ def system_container() -> Config:
     (block,) = fenced("system-containers.md", "json")
     config: Config = json.loads(block)
     return config
+
+
+def docker_settings(key: str) -> dict[str, Any]:
+    """The block of daemon.json that has this key."""
+    found: list[dict[str, Any]] = [json.loads(block) for block in fenced("docker.md", "json")]
+    return next(block for block in found if key in block)
