@@ -184,13 +184,18 @@ def trapping(box: Box) -> Config:
     return with_shell(box.with_shared(default_config()), script)
 
 
+def got(box: Box) -> str:
+    """What it has written down, once there is something."""
+    file = box.shared / "got"
+    return wait_for(lambda: file.read_text() if file.exists() else "", what="a signal")
+
+
 @pytest.mark.parametrize(("value", "words", "expected"), SIGNALS)
 def test_kill_sends_the_images_stop_signal(box: Box, value: str, words: list[str], expected: str) -> None:
     box.run(annotated(trapping(box), STOP, value), "--detach").ok()
     wait_for((box.shared / "ready").exists)
     result = box.runtime.call("kill", box.ident, *words).ok()
-    wait_for((box.shared / "got").exists)
-    assert (box.shared / "got").read_text() == f"{expected}\n"
+    assert got(box) == f"{expected}\n"
     assert warnings(result) == []
 
 
@@ -201,8 +206,7 @@ def test_kill_all_sends_it_to_every_process(box: Box) -> None:
     wait_for((box.shared / "ready").exists)
     wait_for(lambda: len(box.runtime.call("ps", "--format", "json", box.ident).ok().out.split(",")) > 1)
     box.runtime.call("kill", "--all", box.ident).ok()
-    wait_for((box.shared / "got").exists)
-    assert set((box.shared / "got").read_text().split()) == {"USR1"}
+    assert set(got(box).split()) == {"USR1"}
 
 
 @pytest.mark.parametrize("value", ["SIGMAGIC", "", "0", "999"])
@@ -211,8 +215,7 @@ def test_a_stop_signal_that_is_none_is_a_warning(box: Box, value: str) -> None:
     box.run(annotated(trapping(box), STOP, value), "--detach").ok()
     wait_for((box.shared / "ready").exists)
     result = box.runtime.call("kill", box.ident).ok()
-    wait_for((box.shared / "got").exists)
-    assert (box.shared / "got").read_text() == "TERM\n"
+    assert got(box) == "TERM\n"
     (text,) = warnings(result)
     assert f"/annotations/{STOP}: {value!r} is no signal" in text
 
@@ -221,8 +224,7 @@ def test_without_an_annotation_it_is_term(box: Box) -> None:
     box.run(trapping(box), "--detach").ok()
     wait_for((box.shared / "ready").exists)
     box.runtime.call("kill", box.ident).ok()
-    wait_for((box.shared / "got").exists)
-    assert (box.shared / "got").read_text() == "TERM\n"
+    assert got(box) == "TERM\n"
 
 
 @pytest.mark.parametrize("near", ["run.oci.keep_original_groups.", "run.oci.Keep_original_groups"])

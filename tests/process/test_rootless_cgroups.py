@@ -58,6 +58,7 @@ def test_a_life(box: Box, given: list[Path]) -> None:
     """Device rules alone are root's on v1: a warning, since no device can be made in a user namespace."""
     config = config_of(box, "exec sleep 1000")
     config["linux"]["cgroupsPath"] = f"/{given[0].name}/box"
+    config["linux"]["namespaces"].append({"type": "cgroup"})
     config["linux"]["resources"] = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 20}}
     before = box.snapshot()
     result = box.run(config, "--detach").ok()

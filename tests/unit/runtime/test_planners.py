@@ -307,12 +307,12 @@ def test_terminal_steps() -> None:
 def test_hooks_of_the_containers_side() -> None:
     hook = {"path": "/h"}
     steps = lifecycle.before_pivot({"prestart": [hook], "createContainer": [hook, hook], "poststop": [hook]})
-    assert deeds(steps) == ["ask_for_hooks", "run_hook", "run_hook", "close_logs"]
-    assert steps[2].pointer == "/hooks/createContainer/1"
+    assert deeds(steps) == ["ask_for_hooks", "stand_in_root", "run_hook", "run_hook", "close_logs"]
+    assert steps[3].pointer == "/hooks/createContainer/1"
     assert deeds(lifecycle.before_pivot({"poststart": [hook]})) == ["close_logs"]
     assert lifecycle.before_pivot({}) == []
     both = lifecycle.before_pivot({"createContainer": [hook], "startContainer": [hook]})
-    assert deeds(both) == ["run_hook"], "the hooks of `start` have the same logs"
+    assert deeds(both) == ["stand_in_root", "run_hook"], "the hooks of `start` have the same logs"
     assert deeds(lifecycle.before_program({"startContainer": [hook]}, None)) == ["run_hook"]
 
 
