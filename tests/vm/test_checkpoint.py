@@ -185,6 +185,17 @@ def test_pipes_of_the_caller_are_replaced(box: Box) -> None:
     assert out == b"second two\n", err
 
 
+def test_a_pipe_cannot_take_the_place_of_a_file(box: Box) -> None:
+    """CRIU would seek in it; so containerd restores a task that had the null device with pipes."""
+    reached = counting(box)
+    checkpoint(box).ok()
+    paths = ("--image-path", str(box.directory / "images"), "--bundle", str(box.bundle))
+    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "restore", *paths, "--detach", box.ident]
+    done = subprocess.run(argv, input=b"", capture_output=True, check=True, timeout=SECONDS)
+    assert done.stderr.count(b"a pipe cannot take its place") == 3
+    wait_for(lambda: counted(box) > reached, SECONDS)
+
+
 def test_hooks_of_the_runtime_run_before_anything_is_restored(box: Box) -> None:
     config = default_config()
     for stage in ("prestart", "createRuntime", "poststop"):

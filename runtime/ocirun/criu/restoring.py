@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 
-from ocirun import destroy, foreground, hooks, parent, state
+from ocirun import destroy, foreground, hooks, log, parent, state
 from ocirun.criu import contents, messages, service
 from ocirun.criu.dumping import Folder, common
 from ocirun.errors import Failure, failure
@@ -153,8 +154,8 @@ def _do(
     parent.do_outside(plan.outside, host)
     _make_mount_points(host, config)
     work_on.wanted = contents.externals(config, host.record, facts)
-    inherited, passed = _inherited(images)
-    fds = {fd: os.dup(fd) for fd in passed}
+    inherited = _inherited(images)
+    fds = {fd: _brought(key, fd) for key, fd in inherited}
     held = [*fds.values(), *(step.fd for step in work_on.spaces.opened.values())]
     running = service.Service((images.path, work.path), held, host.record["rootfs"])
     try:
@@ -230,13 +231,22 @@ def _sources(wanted: list[External], config: dict[str, Any], before: dict[str, A
     return found + [messages.pair(name, path) for name, path in places.items() if name in names]
 
 
-def _inherited(images: Folder) -> tuple[list[tuple[str, int]], list[int]]:
-    """(key and the caller's descriptor for each that was not the container's own, these descriptors)."""
+def _inherited(images: Folder) -> list[tuple[str, int]]:
+    """Key and number of the caller's descriptor for each that was not the container's own."""
     keys = images.read(contents.DESCRIPTORS)
     if not isinstance(keys, list):
-        return [], []
+        return []
     found = {key: fd for fd, key in reversed(list(enumerate(keys[:3]))) if contents.inheritable(key)}
-    return list(found.items()), sorted(found.values())
+    return list(found.items())
+
+
+def _brought(key: str, fd: int) -> int:
+    """A copy of the caller's descriptor. CRIU seeks in what was a file, often the null device, and cannot in a pipe."""
+    kind = stat.S_IFMT(os.fstat(fd).st_mode)
+    if not key.startswith("file[") or kind not in (stat.S_IFIFO, stat.S_IFSOCK):
+        return os.dup(fd)
+    log.warning(f"a file was descriptor {fd} of the container; a pipe cannot take its place, and /dev/null does")
+    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
 
 def _joined(spaces: Namespaces) -> list[messages.Message]:
