@@ -42,6 +42,7 @@ _ID_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 _ID_MAXIMUM: Final = 1024
 _FILES: Final = ("notify/notify.sock", "start", "config.json", "config.json.new", "state.json.new", "state.json")
 _LOCK_SECONDS: Final = 10.0
+_CLAIMS: Final = 100
 
 
 def check_id(ident: str) -> None:
@@ -70,13 +71,12 @@ def default_root() -> str:
 class Entry:
     """One container's folder, by descriptor. Close it (or leave it to the end of the process)."""
 
-    __slots__ = ("fd", "ident", "locked", "path", "record")
+    __slots__ = ("fd", "ident", "path", "record")
 
     def __init__(self, ident: str, path: str, fd: int) -> None:
         self.ident = ident
         self.path = path
         self.fd = fd
-        self.locked = False
         self.record: Record = {}
 
     def save(self) -> None:
@@ -108,19 +108,19 @@ class Entry:
         finally:
             os.close(fd)
 
-    def load(self) -> None:
-        """Read the record. A folder without one belongs to a `create` that has only just begun or was killed."""
+    def load(self) -> bool:
+        """Read the record; False when there is none: its `create` has only just begun, or was killed then."""
         try:
             text = self.read("state.json").decode("utf-8", "surrogateescape")
             record = jsontext.loads(text)
         except FileNotFoundError:
-            self.record = {"id": self.ident, "phase": CREATING}
-            return
+            return False
         except (OSError, jsontext.JSONError) as problem:
             raise Failure(f"the state cannot be read: {problem}", where=f"{self.path}/state.json") from None
         if not isinstance(record, dict) or record.get("id") != self.ident or not isinstance(record.get("phase"), str):
             raise Failure("the state is not this container's", where=f"{self.path}/state.json")
         self.record = record
+        return True
 
     def lock(self) -> None:
         """Wait for the exclusive lock, at most 10 s; refuse when the folder was removed meanwhile."""
@@ -128,7 +128,6 @@ class Entry:
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.locked = True
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
@@ -140,7 +139,6 @@ class Entry:
     def unlock(self) -> None:
         """Let other commands have it."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
-        self.locked = False
 
     def removed(self) -> bool:
         """Whether another command has deleted the container meanwhile."""
@@ -184,31 +182,18 @@ class Entry:
 
     def life(self) -> str:
         """`status`, but `running` for a paused container too: the freezer costs imports, and `kill` need not know."""
-        if self.record["phase"] == CREATING:
-            if self._being_made():
-                return CREATING
+        if self.record["phase"] == CREATING and not self._being_made():
             self.load()  # its maker may have finished since the record was read
-            if self.record["phase"] == CREATING:
-                return CREATING if self._being_made() else STOPPED
+        if self.record["phase"] == CREATING:
+            return CREATING if self._being_made() else STOPPED
         if not self.alive():
             return STOPPED
         return CREATED if self.record["phase"] == CREATED and self._waits() else RUNNING
 
     def _being_made(self) -> bool:
-        """Whether a `create` is at work. Before it has written a record it has the lock, but so may we."""
-        if "creator" in self.record:
-            creator, began = self.record["creator"]
-            return process.start_time(creator) == int(began)
-        if self.locked:
-            return False
-        probe = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
-        try:
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(probe)
-        return False
+        """Whether the `create` that began the record is still at work."""
+        creator, began = self.record["creator"]
+        return process.start_time(creator) == int(began)
 
     def alive(self) -> bool:
         """Whether the recorded process is still that process: a reused pid has another start time."""
@@ -254,26 +239,54 @@ class UnknownContainer(Failure):
 
 
 def claim(root: str, ident: str) -> Entry:
-    """Take an id: make its folder and lock it. Refuses an id in use."""
+    """Take an id: make its folder and lock it. Refuses an id in use.
+
+    Between the two another command may have removed the folder, and another `create` may have made it again.
+    """
     check_id(ident)
-    path = f"{root}/{ident}"
     try:
         os.makedirs(root, 0o700, exist_ok=True)
     except OSError as problem:
         raise failure(f"make the state directory {root}", problem) from None
+    path = f"{root}/{ident}"
+    for _ in range(_CLAIMS):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if _forgotten(root, ident):
+                continue
+            break
+        except OSError as problem:
+            raise failure(f"make the state directory {path}", problem) from None
+        try:
+            entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            entry.lock()
+        except (FileNotFoundError, UnknownContainer):
+            continue
+        except OSError as problem:
+            os.rmdir(path)
+            raise failure(f"open the state directory {path}", problem) from None
+        if entry.load():
+            break
+        return entry
+    raise Failure("container id already in use", hint=f"delete it first, or look at {path}")
+
+
+def _forgotten(root: str, ident: str) -> bool:
+    """Remove the folder that a `create` has left which was killed at once; False when the id is in use."""
     try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        raise Failure("container id already in use", hint=f"delete it first, or look at {path}") from None
-    except OSError as problem:
-        raise failure(f"make the state directory {path}", problem) from None
-    try:
-        entry = Entry(ident, path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as problem:
-        os.rmdir(path)
-        raise failure(f"open the state directory {path}", problem) from None
-    entry.lock()
-    return entry
+        entry = _open(root, ident)
+        fcntl.flock(entry.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not entry.removed():
+            if entry.load():
+                return False
+            entry.remove()
+    except UnknownContainer:
+        return True
+    except (BlockingIOError, Failure):
+        return False
+    os.close(entry.fd)
+    return True
 
 
 def _open(root: str, ident: str) -> Entry:
@@ -289,15 +302,18 @@ def _open(root: str, ident: str) -> Entry:
 
 
 def find(root: str, ident: str) -> Entry:
-    """The container's folder with its record loaded."""
+    """The container's folder with its record loaded. A container is there as soon as it has a record."""
     entry = _open(root, ident)
-    entry.load()
+    if not entry.load():
+        raise UnknownContainer(entry.path)
     return entry
 
 
 def hold(root: str, ident: str) -> Entry:
-    """The same with the lock, so that the record stays what it is."""
+    """The same with the lock, so that the record stays what it is. A folder without one is removed."""
     entry = _open(root, ident)
     entry.lock()
-    entry.load()
+    if not entry.load():
+        entry.remove()
+        raise UnknownContainer(entry.path)
     return entry

@@ -27,6 +27,12 @@ sys.stdin.read()
 """
 
 
+def begin(made: state.Entry) -> None:
+    """The first record of a `create` of ours."""
+    made.record = {"id": made.ident, "phase": state.CREATING, "creator": list(me())}
+    made.save()
+
+
 @pytest.fixture
 def entry(tmp_path: Path) -> Iterator[state.Entry]:
     made = state.claim(str(tmp_path / "root"), "web")
@@ -142,10 +148,39 @@ def test_a_record_that_is_no_record(entry: state.Entry, tmp_path: Path, text: by
     assert caught.value.where == str(tmp_path / "root" / "web" / "state.json")
 
 
-def test_without_a_record_the_create_was_killed(entry: state.Entry) -> None:
-    entry.load()
-    assert entry.record == {"id": "web", "phase": state.CREATING}
-    assert entry.status() == state.STOPPED
+def test_a_folder_without_a_record_is_nobodys(entry: state.Entry) -> None:
+    root = os.path.dirname(entry.path)
+    entry.unlock()
+    with pytest.raises(state.UnknownContainer):
+        state.find(root, entry.ident)
+    again = state.claim(root, entry.ident)
+    assert entry.removed()
+    again.unlock()
+    with pytest.raises(state.UnknownContainer):
+        state.hold(root, entry.ident)
+    assert os.listdir(root) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_another_create_makes_the_folder_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool) -> None:
+    """Between mkdir(2) and the lock `delete --force` removes it, and the other may be done before it is locked."""
+    path, opening = tmp_path / "web", os.open
+
+    def late(*words: Any, **options: Any) -> int:
+        monkeypatch.setattr(os, "open", opening)
+        path.rmdir()
+        if finished:
+            other = state.claim(str(tmp_path), "web")
+            begin(other)
+            os.close(other.fd)
+        return opening(*words, **options)
+
+    monkeypatch.setattr(os, "open", late)
+    if finished:
+        with pytest.raises(Failure, match=r"^container id already in use$"):
+            state.claim(str(tmp_path), "web")
+    else:
+        assert not state.claim(str(tmp_path), "web").removed()
 
 
 def test_creating_as_long_as_the_creator_lives(entry: state.Entry) -> None:
@@ -156,15 +191,9 @@ def test_creating_as_long_as_the_creator_lives(entry: state.Entry) -> None:
     assert entry.status() == state.STOPPED
 
 
-def test_before_there_is_a_record_the_lock_tells(entry: state.Entry) -> None:
-    found = state.find(os.path.dirname(entry.path), entry.ident)
-    assert found.status() == "creating"
-    entry.unlock()
-    assert found.status() == "stopped"
-
-
 def test_the_creator_ends_after_the_record_was_read(entry: state.Entry) -> None:
-    entry.record = {"id": entry.ident, "phase": state.CREATING, "creator": [os.getpid(), 1]}
+    begin(entry)
+    entry.record["creator"] = [os.getpid(), 1]
     entry.save()
     found = state.find(os.path.dirname(entry.path), entry.ident)
     pid, began = me()
@@ -225,6 +254,7 @@ def test_removing_frees_the_id(entry: state.Entry, tmp_path: Path) -> None:
 
 def test_another_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = state.claim(str(tmp_path), "web")
+    begin(made)
     os.close(made.fd)
     found = state.find(str(tmp_path), "web")
     holder = [sys.executable, "-c", HOLDER, str(tmp_path / "web")]
@@ -241,6 +271,7 @@ def test_another_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_removed_while_waiting_for_the_lock(entry: state.Entry, tmp_path: Path) -> None:
+    begin(entry)
     late = state.find(str(tmp_path / "root"), "web")
     entry.remove()
     holding, entry.fd = entry.fd, os.open(tmp_path, os.O_RDONLY)
