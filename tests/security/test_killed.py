@@ -7,12 +7,12 @@ call that changes something outside the runtime, one after the other.
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from security.box import Box, minimal_config
+from security.lives import clean_up, command_line, finish, prepare, spawn
 from support import facility
 from support.command import wait_for
 from support.host import HostSnapshot
@@ -27,55 +27,6 @@ ROUNDS = 200
 SEED = 20210530
 COMMANDS = ("create", "start", "run", "run --detach", "exec", "delete", "delete --force", "kill")
 MOST_CALLS = 40
-
-
-def command_line(box: Box, name: str, bundle: Path) -> list[str]:
-    """The command under attack."""
-    word, *options = name.split()
-    if word in ("create", "run"):
-        options += ["--bundle", str(bundle)]
-    rest = {"exec": ["true"], "kill": ["KILL"]}.get(word, [])
-    return box.command(word, *options, box.ident, *rest)
-
-
-def prepare(box: Box, name: str, bundle: Path) -> None:
-    """Bring the container into the state in which the command makes sense."""
-    word = name.partition(" ")[0]
-    if word in ("create", "run"):
-        return
-    box.runtime.create(box.ident, bundle).ok()
-    if word != "start":
-        box.runtime.start(box.ident).ok()
-    if name == "delete":
-        pid = int(box.runtime.state(box.ident)["pid"])
-        box.runtime.kill(box.ident).ok()
-        wait_for(lambda: box.runtime.status(box.ident) == "stopped", what=f"the end of {pid}")
-
-
-def spawn(box: Box, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a command whose output nobody reads."""
-    with (box.base / "said").open("ab") as said:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-
-
-def finish(process: subprocess.Popen[bytes]) -> int:
-    """The command's exit code; it never takes this long, and is not left behind if it does."""
-    try:
-        return process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise
-
-
-def clean_up(box: Box, before: HostSnapshot, moment: str) -> None:
-    """What a person would do next, and what has to come of it."""
-    done = box.runtime.delete(box.ident, force=True)
-    assert done.code == 0, f"{moment}: {done.details()}"
-    try:
-        before.assert_unchanged()
-    except AssertionError as problem:
-        raise AssertionError(f"{moment}: {problem}") from None
 
 
 def life(box: Box, name: str, bundle: Path) -> float:
