@@ -185,15 +185,20 @@ def test_pipes_of_the_caller_are_replaced(box: Box) -> None:
     assert out == b"second two\n", err
 
 
-def test_a_pipe_cannot_take_the_place_of_a_file(box: Box) -> None:
-    """CRIU would seek in it; so containerd restores a task that had the null device with pipes."""
-    reached = counting(box)
+def test_a_pipe_does_not_take_the_place_of_the_null_device(box: Box) -> None:
+    """CRIU would seek in it; so containerd restores a task that had no streams."""
+    box.write(with_shell(default_config(), COUNTING))
+    argv = [str(box.runtime.path), "--root", str(box.runtime.root)]
+    nothing = subprocess.DEVNULL
+    run = [*argv, "run", "--detach", "--bundle", str(box.bundle), box.ident]
+    subprocess.run(run, stdin=nothing, stdout=nothing, stderr=nothing, check=True, timeout=SECONDS)
+    wait_for(lambda: counted(box) > 0, SECONDS)
     checkpoint(box).ok()
-    paths = ("--image-path", str(box.directory / "images"), "--bundle", str(box.bundle))
-    argv = [str(box.runtime.path), "--root", str(box.runtime.root), "restore", *paths, "--detach", box.ident]
-    done = subprocess.run(argv, input=b"", capture_output=True, check=True, timeout=SECONDS)
-    assert done.stderr.count(b"a pipe cannot take its place") == 3
-    wait_for(lambda: counted(box) > reached, SECONDS)
+    restoring = ["restore", "--image-path", str(box.directory / "images"), "--bundle", str(box.bundle), "--detach"]
+    done = subprocess.run([*argv, *restoring, box.ident], input=b"", capture_output=True, check=False, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    now = counted(box)
+    wait_for(lambda: counted(box) > now, SECONDS)
 
 
 def test_hooks_of_the_runtime_run_before_anything_is_restored(box: Box) -> None:
@@ -297,7 +302,8 @@ def test_what_only_options_allow(box: Box) -> None:
     )
     config = with_bind(box.with_shared(config), box.shared, str(box.shared), "bind")
     wait = "until [ -e /shared/go ]; do sleep 0.1; done"
-    script = f"exec 9>/dev/shm/lock; flock 9; echo ready; {wait}; echo datagram >&0; echo went on; exec sleep 1000"
+    # CRIU takes a lock for its owner's, which has to live
+    script = f"flock /dev/shm/lock sh -c 'echo ready; {wait}; echo datagram >&0; echo went on; sleep 1000'"
     bundle = str(box.write(with_shell(config, script)))
     options = ["--file-locks", "--ext-unix-sk", "--shell-job", "--manage-cgroups-mode=ignore"]
     with outer_ends(box.shared / "log") as (server, client, terminal, slave):

@@ -14,7 +14,7 @@ import _socket
 import os
 import stat
 
-from ocirun import destroy, foreground, hooks, log, parent, state
+from ocirun import destroy, foreground, hooks, parent, state
 from ocirun.criu import contents, messages, service
 from ocirun.criu.dumping import Folder, common
 from ocirun.errors import Failure, failure
@@ -241,12 +241,12 @@ def _inherited(images: Folder) -> list[tuple[str, int]]:
 
 
 def _brought(key: str, fd: int) -> int:
-    """A copy of the caller's descriptor. CRIU seeks in what was a file, often the null device, and cannot in a pipe."""
+    """A copy of the caller's descriptor; the null device again where CRIU, which seeks in it, would be given a pipe."""
     kind = stat.S_IFMT(os.fstat(fd).st_mode)
-    if not key.startswith("file[") or kind not in (stat.S_IFIFO, stat.S_IFSOCK):
-        return os.dup(fd)
-    log.warning(f"a file was descriptor {fd} of the container; a pipe cannot take its place, and /dev/null does")
-    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    null = f":{os.stat('/dev/null').st_ino:x}]"
+    if key.startswith("file[") and key.endswith(null) and kind in (stat.S_IFIFO, stat.S_IFSOCK):
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    return os.dup(fd)
 
 
 def _joined(spaces: Namespaces) -> list[messages.Message]:
