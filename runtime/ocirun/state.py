@@ -122,6 +122,10 @@ class Entry:
         self.record = record
         return True
 
+    def recorded(self) -> bool:
+        """Whether there is a record; needs no descriptor."""
+        return os.access("state.json", os.F_OK, dir_fd=self.fd)
+
     def lock(self) -> None:
         """Wait for the exclusive lock, at most 10 s; refuse when the folder was removed meanwhile."""
         deadline = time.monotonic() + _LOCK_SECONDS
@@ -266,7 +270,7 @@ def claim(root: str, ident: str) -> Entry:
         except OSError as problem:
             os.rmdir(path)
             raise failure(f"open the state directory {path}", problem) from None
-        if entry.load():
+        if entry.recorded():
             break
         return entry
     raise Failure("container id already in use", hint=f"delete it first, or look at {path}")
@@ -278,7 +282,7 @@ def _forgotten(root: str, ident: str) -> bool:
         entry = _open(root, ident)
         fcntl.flock(entry.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not entry.removed():
-            if entry.load():
+            if entry.recorded():
                 return False
             entry.remove()
     except UnknownContainer:

@@ -230,7 +230,7 @@ def test_a_stopped_container(box: Box) -> None:
 def test_what_a_killed_create_has_left(box: Box) -> None:
     (box.runtime.root / box.ident).mkdir(parents=True)
     sentence = one_sentence(box.runtime.call("events", box.ident).expect(1))
-    assert sentence == f"events {box.ident}: container not running: it is stopped"
+    assert sentence == f"events {box.ident}: container does not exist"
 
 
 def test_a_container_without_a_cgroup(program: Path) -> None:

@@ -168,6 +168,7 @@ class Clients:
                 return runtime.call(command, ident, *(["KILL"] if command == "kill" else []))
 
 
+@pytest.mark.skipif(not WHOLE, reason="not this lane: ./dev soak runs it")
 def test_every_answer_is_legal(box: Box, bundles: Path) -> None:
     """No answer contradicts another, whatever was done at the same time."""
     clients = Clients(box, bundles)
