@@ -116,9 +116,10 @@ def again(config: dict[str, Any]) -> list[InsideStep]:
 def finish(config: dict[str, Any]) -> list[InsideStep]:
     """A read-only /dev of its own, once the devices and mount points in it are made."""
     for at, entry in enumerate(config.get("mounts") or ()):
+        if os.fsencode(files.clean(entry["destination"])) != _DEV:
+            continue
         wish = Wish(entry)
-        here = os.fsencode(files.clean(entry["destination"])) == _DEV
-        if here and not (wish.bind or wish.remount) and wish.put_off_readonly():
+        if not (wish.bind or wish.remount) and wish.put_off_readonly():
             return [InsideStep(close_dev, f"/mounts/{at}/options", "make /dev read-only")]
     return []
 
