@@ -22,7 +22,7 @@ static void open_standard_fds(void)
 {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
-            _exit(1);
+            die("open /dev/null as a missing standard file", errno);
 }
 
 /* The first MiB of objects, which every command fills, is mapped at once: 256 page faults less. */

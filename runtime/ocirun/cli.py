@@ -161,10 +161,10 @@ def _check_general(general: Arguments) -> None:
 
 def main(words: list[str]) -> int:
     """Run one command line (without the program's name); returns the exit code."""
-    signals.ignore_broken_pipes()
     general = Arguments("")
     about: list[str] = []
     try:
+        signals.ignore_broken_pipes()
         return _run(words, general, about)
     except Failure as problem:
         return _report(problem, about)
@@ -172,6 +172,8 @@ def main(words: list[str]) -> int:
         return _report(failure("an unforeseen failure", problem), about)
     except MemoryError:
         return _report(Failure("out of memory"), about)
+    except ImportError as problem:
+        return _report(Failure(f"load the runtime's own code: {problem}"), about)
 
 
 def _report(problem: Failure, about: list[str]) -> int:
