@@ -125,7 +125,10 @@ static void report_exception(void)
     char *message = bytes ? PyBytes_AS_STRING(bytes) : "";
     for (char *c = message; (c = strchr(c, '\n'));)
         *c = ' ';
-    dprintf(STDERR_FILENO, "ocirun: internal error: %s: %s\n", type ? ((PyTypeObject *)type)->tp_name : "unknown", message);
+    if (value && PyErr_GivenExceptionMatches(value, PyExc_ImportError))
+        dprintf(STDERR_FILENO, "ocirun: load the runtime's own code: %s\n", message);
+    else
+        dprintf(STDERR_FILENO, "ocirun: internal error: %s: %s\n", type ? ((PyTypeObject *)type)->tp_name : "unknown", message);
 }
 
 /* The exception has undone what the command had begun; the caller sees a program that SIGINT has ended. Returns in the

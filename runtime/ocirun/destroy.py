@@ -55,11 +55,14 @@ def _close_all(host: Host) -> None:
 
 def end_child(host: Host) -> None:
     """Kill and reap what was cloned; it may be gone already."""
-    if host.pidfd < 0:
+    if not host.pid:
         return
     try:
-        kernel.pidfd_send_signal(host.pidfd, signals.SIGKILL)
-    except raw.KernelError:
+        if host.pidfd < 0:
+            os.kill(host.pid, signals.SIGKILL)  # our child: the number is its own until it is reaped
+        else:
+            kernel.pidfd_send_signal(host.pidfd, signals.SIGKILL)
+    except OSError:
         pass
     try:
         os.waitpid(host.pid, 0)

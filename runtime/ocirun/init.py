@@ -35,10 +35,16 @@ def main(plan: Plan, scene: Scene) -> NoReturn:
     """Never returns, never raises, never prints: the parent says what went wrong."""
     try:
         _main(plan, scene)
-    except (Gone, SystemExit):
-        pass
+        os._exit(_EXIT)  # the last step executes the program
     except BaseException as problem:  # noqa: BLE001 (the parent must hear of it, and there is nobody else)
-        _tell(scene, _BEFORE_FIRST, problem)
+        fail(scene, problem)
+
+
+def fail(scene: Scene, problem: BaseException) -> NoReturn:
+    """The end of a child that did not come as far as its program, nor into a step that can be named."""
+    try:
+        if not isinstance(problem, (Gone, SystemExit)):
+            _tell(scene, _BEFORE_FIRST, problem)
     finally:
         os._exit(_EXIT)
 

@@ -181,10 +181,13 @@ def _clone(host: Host, scene: Scene, ours: Channel) -> None:
     middle = spaces.needs_middle
     pid, pidfd = raw.clone3(0 if middle else spaces.new, signals.SIGCHLD, host.cgroup_fd)
     if pid == 0:
-        seal.close()
-        _let_go(host, ours)
-        if middle:
-            _middle(host, scene)
+        try:
+            seal.close()
+            _let_go(host, ours)
+            if middle:
+                _middle(host, scene)
+        except BaseException as problem:  # noqa: BLE001 (our callers' ways to undo things are the parent's)
+            init.fail(scene, problem)
         init.main(host.plan, scene)
     if pid < 0:
         raise _clone_failure(-pid, spaces.new)
@@ -207,32 +210,31 @@ def _let_go(host: Host, ours: Channel) -> None:
 def _middle(host: Host, scene: Scene) -> None:
     """Join, then clone the container's process as the runtime's own child. Returns in that child only."""
     spaces = host.plan.namespaces
-    try:
-        spaces.join_all()
-        if not host.plan.needs_proc:
-            os.close(scene.proc)
-        pid = raw.clone3(spaces.new | kernel.CLONE_PARENT, 0)[0]
-        raw.checked("clone3", pid)
-    except OSError as problem:
-        scene.channel.send_failure(-1, problem)
-        os._exit(1)
+    spaces.join_all()
+    if not host.plan.needs_proc:
+        os.close(scene.proc)
+    pid = raw.clone3(spaces.new | kernel.CLONE_PARENT, 0)[0]
+    raw.checked("clone3", pid)
     if pid:
         scene.channel.send(sync.PID, b"%d" % pid)
         os._exit(0)
 
 
 def _adopt_from_middle(host: Host) -> None:
-    """Take over the child that the middle process cloned, and reap the middle process."""
-    middle, middle_fd = host.pid, host.pidfd
+    """Take over the child that the middle process cloned, and reap the middle process.
+
+    It has spoken when it ends. Its end is awaited first, for the child holds the channel open too: who waited for words
+    would wait for ever when it is killed. The child of one that did not speak ends with the channel.
+    """
+    middle, middle_fd, host.pid, host.pidfd = host.pid, host.pidfd, 0, -1
+    os.waitpid(middle, 0)
+    os.close(middle_fd)
     try:
-        payload, _fd = host.channel.expect(sync.PID)
+        payload, _fd = host.channel.expect(sync.PID, sync.NOW)
     except StepFailed as problem:
         raise step_failure(host.plan, problem, "join the namespaces", "/linux/namespaces") from None
-    except Gone:
+    except (Gone, BlockingIOError):
         raise Failure("join the namespaces: the process that should do it is gone", where="/linux/namespaces") from None
-    finally:
-        os.waitpid(middle, 0)
-        os.close(middle_fd)
     host.pid = int(payload)
     host.pidfd = kernel.pidfd_open(host.pid)
 

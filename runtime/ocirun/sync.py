@@ -47,6 +47,8 @@ START: Final = b"s"
 WAIT: Final = b"w"
 FAILED: Final = b"f"
 
+NOW: Final = _socket.MSG_DONTWAIT
+"""For `Channel.expect`: BlockingIOError when the message is not there yet."""
 _LONGEST: Final = 8192
 
 
@@ -102,14 +104,14 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             raise Gone from None
 
-    def receive(self) -> tuple[bytes, bytes, int]:
+    def receive(self, flags: int = 0) -> tuple[bytes, bytes, int]:
         """(kind, payload, descriptor or -1); Gone at end-of-file, StepFailed for FAILED.
 
         CMSG_LEN, not CMSG_SPACE: its padding would let a second descriptor in, which nobody closes.
         """
         try:
             data, ancillary, _flags, _address = self.socket.recvmsg(
-                _LONGEST, _socket.CMSG_LEN(4), _socket.MSG_CMSG_CLOEXEC
+                _LONGEST, _socket.CMSG_LEN(4), flags | _socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
             raise Gone from None
@@ -125,9 +127,9 @@ class Channel:
                 raise Failure("the container's first process sent a malformed message") from None
         return data[:1], data[1:], fd
 
-    def expect(self, kind: bytes) -> tuple[bytes, int]:
+    def expect(self, kind: bytes, flags: int = 0) -> tuple[bytes, int]:
         """(payload, descriptor or -1) of the one message that may come now."""
-        got, payload, fd = self.receive()
+        got, payload, fd = self.receive(flags)
         if got != kind:
             if fd >= 0:
                 os.close(fd)

@@ -32,6 +32,8 @@ def prepare(box: Box, name: str, bundle: Path) -> None:
     box.runtime.create(box.ident, bundle).ok()
     if word != "start":
         box.runtime.start(box.ident).ok()
+    if name == "resume":
+        box.runtime.call("pause", box.ident).ok()
     if name == "delete":
         pid = int(box.runtime.state(box.ident)["pid"])
         box.runtime.kill(box.ident).ok()
