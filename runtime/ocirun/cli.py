@@ -169,11 +169,16 @@ def main(words: list[str]) -> int:
     except Failure as problem:
         return _report(problem, about)
     except OSError as problem:
-        return _report(failure("an unforeseen failure", problem), about)
+        return _report(failure(_deed(about), problem), about)
     except MemoryError:
         return _report(Failure("out of memory"), about)
     except ImportError as problem:
         return _report(Failure(f"load the runtime's own code: {problem}"), about)
+
+
+def _deed(about: list[str]) -> str:
+    """What the command is there for: of a failure that nobody has named better."""
+    return next((each.help for each in options.COMMANDS if about[:1] == [each.name]), "begin")
 
 
 def _report(problem: Failure, about: list[str]) -> int:

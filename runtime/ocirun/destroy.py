@@ -9,7 +9,7 @@ import os
 import select
 
 from ocirun import log, state
-from ocirun.errors import Failure
+from ocirun.errors import Failure, doing
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw, signals
 from ocirun_spec import jsontext
@@ -115,6 +115,7 @@ def poststop(entry: Entry) -> None:
     hooks.close_logs(logs)
 
 
+@doing("kill the container's process")
 def kill_and_wait(entry: Entry) -> None:
     """SIGKILL the container's process and wait for its end by pidfd; nothing to do when it is gone."""
     if not entry.alive():
@@ -146,6 +147,7 @@ def _thaw(entry: Entry) -> None:
             cgroup.thaw(entry.record["cgroup"])
 
 
+@doing("delete the container")
 def delete(entry: Entry) -> None:
     """Delete a stopped container: its cgroups, its folder, then the poststop hooks. The lock is held."""
     problems = release(entry)

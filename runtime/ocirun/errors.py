@@ -15,7 +15,11 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Final, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 EXIT_ERROR: Final = 1
 """Any refused or failed command."""
@@ -68,6 +72,21 @@ def failure(doing: str, problem: OSError, *, where: str = "", hint: str = "") ->
     if detail and str(detail) != where and str(detail) not in doing:
         doing = f"{doing} ({detail})"
     return Failure(doing, where=where, call=getattr(problem, "call", ""), errno=problem.errno or 0, hint=hint)
+
+
+def doing(deed: str, where: str = "") -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator: what the kernel refuses in this function is a `Failure` of this deed, unless it says more itself."""
+
+    def of(function: Callable[P, T]) -> Callable[P, T]:
+        def named(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return function(*args, **kwargs)
+            except OSError as problem:
+                raise failure(deed, problem, where=where) from None
+
+        return named
+
+    return of
 
 
 class NotSupported(Failure):

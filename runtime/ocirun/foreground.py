@@ -10,7 +10,7 @@ import fcntl
 import os
 import select
 
-from ocirun.errors import EXIT_SIGNAL
+from ocirun.errors import EXIT_SIGNAL, doing
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw, signals
 
@@ -55,6 +55,7 @@ class Foreground:
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
 
+    @doing("wait for the program")
     def supervise(self, pid: int, pidfd: int, pty: int, readiness: Readiness | None = None) -> int:
         """Wait for the child `pid`; `pty` is its terminal's master or -1. Returns the exit code for the shell."""
         self._poll.register(pidfd, select.POLLIN)

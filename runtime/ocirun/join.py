@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun.errors import EXIT_EXEC, Failure
+from ocirun.errors import EXIT_EXEC, Failure, doing
 from ocirun.kernel import files, raw
 from ocirun.kernel import process as kernel
 from ocirun.linux import cgroup, console, keyring, lifecycle, lsm
@@ -89,6 +89,7 @@ def _not_running() -> Failure:
     return Failure("container not running", code=EXIT_EXEC)
 
 
+@doing("plan the process")
 def compose(
     entry: Entry, config: dict[str, Any], process: dict[str, Any], facts: Facts, request: Request, subs: list[str]
 ) -> Plan:

@@ -14,7 +14,7 @@ import os
 import time
 
 from ocirun import SPEC_VERSION, destroy, hooks, init, log, seal, state, sync
-from ocirun.errors import Failure, failure
+from ocirun.errors import Failure, doing, failure
 from ocirun.kernel import files, raw, signals
 from ocirun.kernel import process as kernel
 from ocirun.linux import namespaces
@@ -130,6 +130,7 @@ def _build(host: Host, bundle: Bundle, request: Request) -> None:
         send_pidfd(request.pidfd_socket, host.pidfd)
 
 
+@doing("make the container's process")
 def launch(host: Host, configured: dict[str, Any], waiting: int) -> None:
     """From the plan to READY, and the ready steps: outside, the clone, adopt, the dialogue. `create` and `exec` both.
 
@@ -252,6 +253,7 @@ def _clone_failure(errno: int, new: int) -> Failure:
     return Failure(doing, where="/linux/namespaces", call="clone3", errno=errno, hint=hint)
 
 
+@doing("hear from the container's process")
 def converse(host: Host, configured: dict[str, Any]) -> None:
     """GO, then answer until READY; see the table in `sync`.
 

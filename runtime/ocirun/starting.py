@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from ocirun import state, sync
-from ocirun.errors import Failure
+from ocirun.errors import Failure, doing
 from ocirun.sync import Channel, Gone
 from ocirun_spec import jsontext
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ocirun.state import Entry
 
 
+@doing("execute the program")
 def execute(channel: Channel, entry: Entry, pid: int, status: str) -> None:
     """Say START and wait until the program runs; StepFailed when it cannot be executed.
 

@@ -84,10 +84,11 @@ def wrong(fault: Fault, done: Output) -> str:
     """What is not as it should be in the command's answer; "" when all is well."""
     if done.code == 0 or (fault == UNCHECKED and done.code < 0):
         return ""
-    if any(words in done.err for words in ("Traceback", "internal error", "unforeseen")):
+    if "Traceback" in done.err or "internal error" in done.err:
         return "not a sentence"
     lines = [line for line in done.err.splitlines() if not line.startswith("hint:")]
-    return "" if len(lines) == 1 else f"{len(lines)} lines"
+    # The words may be what cannot be written.
+    return "" if len(lines) == 1 or (fault.call == "write" and not lines) else f"{len(lines)} lines"
 
 
 def inject(box: Box, name: str, bundle: Path, fault: Fault, *, own: bool) -> tuple[bool, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocirun import destroy, parent, state
-from ocirun.errors import Failure
+from ocirun.errors import Failure, doing
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _RECEIVER: Final = "run.oci.pidfd_receiver"
 
 
+@doing("plan the container")
 def plan(bundle: Bundle, request: Request) -> Plan:
     """The checked plan. From here on nothing that the caller left open can reach the container.
 
