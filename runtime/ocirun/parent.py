@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import time
 
 from ocirun import SPEC_VERSION, destroy, hooks, init, log, seal, state, sync
@@ -222,9 +223,19 @@ def _middle(host: Host, scene: Scene) -> None:
 
 
 def _adopt_from_middle(host: Host) -> None:
-    """Take over the child that the middle process cloned, and reap the middle process."""
+    """Take over the child that the middle process cloned, and reap the middle process.
+
+    One that was killed in between has left a child that nobody knows, which holds the channel open and ends with it.
+    """
     middle, middle_fd = host.pid, host.pidfd
+    host.pid, host.pidfd = 0, -1
+    poll = select.poll()
+    poll.register(host.channel.socket, select.POLLIN)
+    poll.register(middle_fd, select.POLLIN)
     try:
+        if host.channel.socket.fileno() not in dict(poll.poll()):
+            host.channel.close()
+            raise Gone
         payload, _fd = host.channel.expect(sync.PID)
     except StepFailed as problem:
         raise step_failure(host.plan, problem, "join the namespaces", "/linux/namespaces") from None
