@@ -42,10 +42,10 @@ def prepare(box: Box, name: str, bundle: Path) -> None:
         wait_for(lambda: box.runtime.status(box.ident) == "stopped", what=f"the end of {pid}")
 
 
-def spawn(box: Box, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+def spawn(box: Box, argv: Sequence[str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a command whose output nobody reads."""
     with (box.base / "said").open("ab") as said:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=pass_fds)
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:

@@ -1,7 +1,7 @@
 """The runtime is killed at any moment: `delete --force` always succeeds and leaves the host as it was.
 
 Two ways to choose the moment: at random within the measured life of a command, with a fixed seed, and at the system
-calls of each process that the command consists of. `./dev faults` takes all of these, the tests a middle.
+calls of each process that the command consists of. `./dev faults` takes all of these, the tests a few.
 """
 
 from __future__ import annotations

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from security.box import Box, plain_config
+from security.lives import clean_up, command_line, prepare
+from support.host import HostSnapshot
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
 
@@ -36,6 +40,55 @@ def test_too_few_descriptors_fail_in_one_sentence_and_leave_nothing(box: Box, li
         # 127: the dynamic loader could not even load the runtime, and says so in its own way.
         assert_one_sentence(done.err, "too many open files" if done.code != 127 else "Error 24")
     assert not (box.runtime.root / box.ident).exists()
+
+
+FULL = {
+    "full": ("size=4k", "head -c 9000 /dev/zero > {0}/filler 2>/dev/null; true", "no space left on device"),
+    "inodes": ("nr_inodes=2", "touch {0}/filler", "no space left on device"),
+    "read-only": ("size=4k", "mount -o remount,ro {0}", "read-only file system"),
+}
+
+
+@pytest.mark.parametrize("fault", FULL)
+@pytest.mark.parametrize("command", ["create", "run --detach"])
+def test_a_pid_file_that_cannot_be_written(box: Box, fault: str, command: str) -> None:
+    """One sentence, no container, and nothing beside the place of the pid file."""
+    options, spoil, words = FULL[fault]
+    small = box.base / "small"
+    small.mkdir()
+    bundle = box.write(plain_config("true"))
+    argv = box.command(*command.split(), "--bundle", str(bundle), "--pid-file", f"{small}/pid", box.ident)
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    script = f"mount -t tmpfs -o {options} none {small} && {spoil.format(small)} && {' '.join(argv)}; code=$?"
+    done = box.raw("unshare", "-m", "--propagation", "private", "sh", "-c", f"{script}; ls -A {small}; exit $code")
+    assert_one_sentence(done.expect(1).err, words)
+    assert "write the pid file" in done.err
+    assert done.out.split() in ([], ["filler"])
+    before.assert_unchanged()
+
+
+@pytest.mark.parametrize("fault", FULL)
+@pytest.mark.parametrize("name", ["create", "start", "exec", "run", "update", "delete"])
+def test_a_state_directory_that_cannot_be_written(box: Box, name: str, fault: str) -> None:
+    """A command works or says in one sentence why not; with space again, `delete --force` cleans up."""
+    options, spoil, words = FULL[fault]
+    options = {"size=4k": "size=64k", "nr_inodes=2": "nr_inodes=9"}[options]
+    bundle = box.write(plain_config(*(("true",) if name == "run" else ("sleep", "600"))))
+    root = box.runtime.root
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", root], check=True)
+    try:
+        before = HostSnapshot.take(scope=[box.ident])
+        prepare(box, name, bundle)
+        fill = spoil.replace("9000", "90000").replace("touch", "seq -f {0}/filler%g 9 | xargs -n1 touch 2>&-; :")
+        subprocess.run(["sh", "-c", fill.format(root)], check=True)
+        done = box.raw(*command_line(box, name, bundle))
+        if done.code:
+            assert_one_sentence(done.err, words)
+        subprocess.run(["sh", "-c", f"mount -o remount,rw {root}; rm -f {root}/filler*"], check=True)
+        clean_up(box, before, f"{name} with a state directory that is {fault}")
+    finally:
+        subprocess.run(["umount", root], check=True)
 
 
 def assert_one_sentence(text: str, words: str) -> None:
