@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 from security.box import Box, plain_config
 from security.lives import clean_up, command_line, prepare
-from support.host import HostSnapshot
+from support import facility
+from support.host import HostSnapshot, cgroup_of
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
 
@@ -38,8 +40,30 @@ def test_too_few_descriptors_fail_in_one_sentence_and_leave_nothing(box: Box, li
     done = box.raw("sh", "-c", f"ulimit -n {limit}; exec {' '.join(command)}")
     if done.code:
         # 127: the dynamic loader could not even load the runtime, and says so in its own way.
-        assert_one_sentence(done.err, "too many open files" if done.code != 127 else "Error 24")
+        assert_one_sentence(done.err, "too many open files" if done.code != 127 else "error 24")
     assert not (box.runtime.root / box.ident).exists()
+
+
+@pytest.mark.parametrize("name", ["create", "run --detach", "start", "exec", "update", "delete"])
+def test_too_little_for_a_command(box: Box, name: str) -> None:
+    """EAGAIN by a full pids cgroup, ENOMEM by RLIMIT_AS, EMFILE by RLIMIT_NOFILE."""
+    facility.need(facility.cgroup_v1)
+    bundle = box.write(plain_config("sleep", "600"))
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    group = cgroup_of(os.getpid(), "pids") / f"tight-{box.ident.removeprefix('sec-')}"
+    group.mkdir()
+    try:
+        (group / "pids.max").write_text("1")
+        full = (f"echo $$ > {group}/cgroup.procs", "resource temporarily unavailable")
+        few = [(f"ulimit -n {limit}", "too many open files") for limit in (4, 9, 14)]
+        for limit, words in (full, ("ulimit -v 12000", "memory"), *few):
+            prepare(box, name, bundle)
+            done = box.raw("sh", "-c", f"{limit}; exec {' '.join(command_line(box, name, bundle))}")
+            if done.code:
+                assert_one_sentence(done.err, words)
+            clean_up(box, before, f"{name} with {limit}")
+    finally:
+        group.rmdir()
 
 
 FULL = {
@@ -95,5 +119,5 @@ def assert_one_sentence(text: str, words: str) -> None:
     """One line, or one with a hint, that holds the words."""
     lines = [line for line in text.splitlines() if not line.startswith("hint:")]
     assert len(lines) == 1, text
-    assert words in lines[0]
+    assert words in lines[0].lower()
     assert "Traceback" not in text
