@@ -10,6 +10,7 @@ import fcntl
 import os
 import select
 
+from ocirun import log
 from ocirun.errors import EXIT_SIGNAL, doing
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw, signals
@@ -30,6 +31,10 @@ _SIGNALFD_SIGINFO_SIZE: Final = 128
 _SIGSET_SIZE: Final = 8
 SFD_CLOEXEC: Final = os.O_CLOEXEC
 _CHUNK: Final = 1 << 14
+CAP_KILL: Final = 1 << 5
+TO_DELETE: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3
+"""CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER: cgroups and files may be the container's user's."""
+ALL: Final = -1
 
 # termios(3), asm-generic/termbits.h: what cfmakeraw() clears and sets.
 _RAW_IFLAG: Final = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000
@@ -54,6 +59,25 @@ class Foreground:
         self._saved = b""
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
+
+    def keep_only(self, capabilities: int, *descriptors: int) -> None:
+        """Give up what waiting does not need: descriptors but these, the log and the standard streams; capabilities but
+        these (a mask) and CAP_KILL, since the program may be another user's; being looked at.
+
+        SECURITY: the root filesystem, the mounts that were copied and what the caller has left open are among them.
+        """
+        first = 3
+        for fd in sorted({self._signals, log.descriptor(), *descriptors}):
+            if fd > first:
+                kernel.close_range(first, fd - 1)
+            first = max(first, fd + 1)
+        kernel.close_range(first, kernel.UINT_MAX)
+        effective, permitted, _inheritable = kernel.capget()
+        kept = capabilities | CAP_KILL
+        if permitted & ~kept:
+            kernel.capset(effective & kept, permitted & kept, 0)
+        if os.geteuid() == 0:
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
 
     @doing("wait for the program")
     def supervise(self, pid: int, pidfd: int, pty: int, readiness: Readiness | None = None) -> int:

@@ -55,6 +55,11 @@ def to_file() -> bool:
     return _log.fd != 2
 
 
+def descriptor() -> int:
+    """Where records go."""
+    return _log.fd
+
+
 def holds(fd: int) -> bool:
     """Whether a descriptor is the log's own, and so not the caller's."""
     return to_file() and _log.fd == fd

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import time
 
 from ocirun import SPEC_VERSION, destroy, hooks, init, log, seal, state, sync
@@ -167,11 +168,14 @@ def do_outside(steps: list[OutsideStep], host: Host) -> None:
 def _listen(entry: Entry) -> int:
     """The socket on which the created container waits for `start`."""
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    umask = os.umask(0o177)
     try:
         listener.bind(entry.socket_address())
         listener.listen(8)
     except OSError as problem:
         raise failure("listen for start", problem, where=f"{entry.path}/start") from None
+    finally:
+        os.umask(umask)
     return listener.detach()
 
 
@@ -330,9 +334,14 @@ def write_pid_file(path: str, pid: int) -> None:
     try:
         temporary = f"{path}.{os.getpid()}"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        os.write(fd, b"%d" % pid)
-        os.close(fd)
-        os.rename(temporary, path)
+        try:
+            os.write(fd, b"%d" % pid)
+            os.rename(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
     except OSError as problem:
         raise failure("write the pid file", problem, where=path) from None
 

@@ -89,6 +89,7 @@ class Entry:
         try:
             fd = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
             try:
+                os.fchmod(fd, 0o600)  # whatever the umask
                 if os.write(fd, data) != len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
@@ -248,6 +249,14 @@ def claim(root: str, ident: str) -> Entry:
     Between the two another command may have removed the folder, and another `create` may have made it again.
     """
     check_id(ident)
+    umask = os.umask(0o077)  # the caller's may take our own rights away
+    try:
+        return _claim(root, ident)
+    finally:
+        os.umask(umask)
+
+
+def _claim(root: str, ident: str) -> Entry:
     try:
         os.makedirs(root, 0o700, exist_ok=True)
     except OSError as problem:

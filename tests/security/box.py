@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.bundle import default_config, make_rootfs, write_bundle
-from support.command import Output, run_command
+from support.command import DEFAULT_TIMEOUT, Output, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,9 +63,15 @@ class Box:
         """The runtime's command line with this box's --root."""
         return [str(self.runtime.path), "--root", str(self.runtime.root), *args]
 
-    def raw(self, *argv: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> Output:
+    def raw(
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Output:
         """Run any command, its output in this box."""
-        return run_command(argv, self.base / "raw", env=env, pass_fds=pass_fds)
+        return run_command(argv, self.base / "raw", env=env, pass_fds=pass_fds, timeout=timeout)
 
     def sentinel(self, name: str = "host-data") -> Sentinel:
         """A directory of the host that no attack may change or reach."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from security.box import Box
     from support.host import HostSnapshot
 
+WHOLE = bool(os.environ.get("OCIRUN_FAULTS"))
+"""Whether everything that may go wrong does, one after the other, as `./dev faults` wants it, and not a few of it."""
+
 
 def command_line(box: Box, name: str, bundle: Path) -> list[str]:
     """The command under attack."""
-    word, *options = name.split()
+    word, *options = name.removesuffix(" joining").split()
     if word in ("create", "run"):
         options += ["--bundle", str(bundle)]
     rest = {"exec": ["true"], "kill": ["KILL"], "update": ["--pids-limit", "99"]}.get(word, [])
@@ -40,10 +44,10 @@ def prepare(box: Box, name: str, bundle: Path) -> None:
         wait_for(lambda: box.runtime.status(box.ident) == "stopped", what=f"the end of {pid}")
 
 
-def spawn(box: Box, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+def spawn(box: Box, argv: Sequence[str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a command whose output nobody reads."""
     with (box.base / "said").open("ab") as said:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=pass_fds)
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:

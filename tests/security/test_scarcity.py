@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 from security.box import Box, plain_config
+from security.lives import clean_up, command_line, prepare
+from support import facility
+from support.host import HostSnapshot, cgroup_of
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
 
@@ -34,13 +40,84 @@ def test_too_few_descriptors_fail_in_one_sentence_and_leave_nothing(box: Box, li
     done = box.raw("sh", "-c", f"ulimit -n {limit}; exec {' '.join(command)}")
     if done.code:
         # 127: the dynamic loader could not even load the runtime, and says so in its own way.
-        assert_one_sentence(done.err, "too many open files" if done.code != 127 else "Error 24")
+        assert_one_sentence(done.err, "too many open files" if done.code != 127 else "error 24")
     assert not (box.runtime.root / box.ident).exists()
+
+
+@pytest.mark.parametrize("name", ["create", "run --detach", "start", "exec", "update", "delete"])
+def test_too_little_for_a_command(box: Box, name: str) -> None:
+    """EAGAIN by a full pids cgroup, ENOMEM by RLIMIT_AS, EMFILE by RLIMIT_NOFILE."""
+    facility.need(facility.cgroup_v1)
+    bundle = box.write(plain_config("sleep", "600"))
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    group = cgroup_of(os.getpid(), "pids") / f"tight-{box.ident.removeprefix('sec-')}"
+    group.mkdir()
+    try:
+        (group / "pids.max").write_text("1")
+        full = (f"echo $$ > {group}/cgroup.procs", "resource temporarily unavailable")
+        few = [(f"ulimit -n {limit}", "too many open files") for limit in (4, 9, 14)]
+        for limit, words in (full, ("ulimit -v 12000", "memory"), *few):
+            prepare(box, name, bundle)
+            done = box.raw("sh", "-c", f"{limit}; exec {' '.join(command_line(box, name, bundle))}")
+            if done.code:
+                assert_one_sentence(done.err, words)
+            clean_up(box, before, f"{name} with {limit}")
+    finally:
+        group.rmdir()
+
+
+FULL = {
+    "full": ("size=4k", "head -c 9000 /dev/zero > {0}/filler 2>/dev/null; true", "no space left on device"),
+    "inodes": ("nr_inodes=2", "touch {0}/filler", "no space left on device"),
+    "read-only": ("size=4k", "mount -o remount,ro {0}", "read-only file system"),
+}
+
+
+@pytest.mark.parametrize("fault", FULL)
+@pytest.mark.parametrize("command", ["create", "run --detach"])
+def test_a_pid_file_that_cannot_be_written(box: Box, fault: str, command: str) -> None:
+    """One sentence, no container, and nothing beside the place of the pid file."""
+    options, spoil, words = FULL[fault]
+    small = box.base / "small"
+    small.mkdir()
+    bundle = box.write(plain_config("true"))
+    argv = box.command(*command.split(), "--bundle", str(bundle), "--pid-file", f"{small}/pid", box.ident)
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    script = f"mount -t tmpfs -o {options} none {small} && {spoil.format(small)} && {' '.join(argv)}; code=$?"
+    done = box.raw("unshare", "-m", "--propagation", "private", "sh", "-c", f"{script}; ls -A {small}; exit $code")
+    assert_one_sentence(done.expect(1).err, words)
+    assert "write the pid file" in done.err
+    assert done.out.split() in ([], ["filler"])
+    before.assert_unchanged()
+
+
+@pytest.mark.parametrize("fault", FULL)
+@pytest.mark.parametrize("name", ["create", "start", "exec", "run", "update", "delete"])
+def test_a_state_directory_that_cannot_be_written(box: Box, name: str, fault: str) -> None:
+    """A command works or says in one sentence why not; with space again, `delete --force` cleans up."""
+    options, spoil, words = FULL[fault]
+    options = {"size=4k": "size=64k", "nr_inodes=2": "nr_inodes=9"}[options]
+    bundle = box.write(plain_config(*(("true",) if name == "run" else ("sleep", "600"))))
+    root = box.runtime.root
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", root], check=True)
+    try:
+        before = HostSnapshot.take(scope=[box.ident])
+        prepare(box, name, bundle)
+        fill = spoil.replace("9000", "90000").replace("touch", "seq -f {0}/filler%g 9 | xargs -n1 touch 2>&-; :")
+        subprocess.run(["sh", "-c", fill.format(root)], check=True)
+        done = box.raw(*command_line(box, name, bundle))
+        if done.code:
+            assert_one_sentence(done.err, words)
+        subprocess.run(["sh", "-c", f"mount -o remount,rw {root}; rm -f {root}/filler*"], check=True)
+        clean_up(box, before, f"{name} with a state directory that is {fault}")
+    finally:
+        subprocess.run(["umount", root], check=True)
 
 
 def assert_one_sentence(text: str, words: str) -> None:
     """One line, or one with a hint, that holds the words."""
     lines = [line for line in text.splitlines() if not line.startswith("hint:")]
     assert len(lines) == 1, text
-    assert words in lines[0]
+    assert words in lines[0].lower()
     assert "Traceback" not in text

@@ -54,6 +54,7 @@ def _run(arguments: Arguments, general: Arguments) -> int:
     supervisor = foreground.Foreground()
     host = Host(entry, plan)
     _start(host, request)
+    supervisor.keep_only(0, host.pidfd, host.terminal)
     return supervisor.supervise(host.pid, host.pidfd, host.terminal)
 
 

@@ -38,11 +38,20 @@ def run(arguments: Arguments, general: Arguments) -> int:
     host = parent.create(found, plan, request)
     readiness = _start(host, request)
     host.entry.unlock()  # pause or delete --force must not wait for the program's end
+    needed = foreground.ALL if _gives_rights(host.entry) else foreground.TO_DELETE
+    kept = (host.pidfd, host.terminal, host.entry.fd, readiness.fd if readiness else -1)
+    supervisor.keep_only(needed, *kept)
     status = supervisor.supervise(host.pid, host.pidfd, host.terminal, readiness)
     foreground.reap_orphans()
     if not arguments.flag("keep"):
         delete_finished(host.entry)
     return status
+
+
+def _gives_rights(entry: Entry) -> bool:
+    """Whether somebody at the end counts on the runtime's rights: hooks inherit them, systemd may ask for them."""
+    hooks, cgroup = entry.record.get("hooks") or {}, entry.record.get("cgroup") or {}
+    return bool(hooks.get("poststop") or cgroup.get("unit"))
 
 
 def delete_finished(entry: Entry) -> None:

@@ -75,6 +75,11 @@ def close_on_exec_from(first: int) -> None:
     raw.call("close_range", raw.CLOSE_RANGE, first, UINT_MAX, CLOSE_RANGE_CLOEXEC)
 
 
+def close_range(first: int, last: int) -> None:
+    """Close the descriptors from `first` to `last` (close_range(2))."""
+    raw.call("close_range", raw.CLOSE_RANGE, first, last, 0)
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) on oneself; the three sets are bit masks by capability number."""
     header = _LINUX_CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)

@@ -264,5 +264,7 @@ def test_places(setenv: Callable[..., None]) -> None:
     assert bus.places(True) == [("/r/bus", False), ("/r/systemd/private", True)]
     setenv(XDG_RUNTIME_DIR="/r", DBUS_SESSION_BUS_ADDRESS="unix:abstract=/x")
     assert bus.places(True)[0] == ("\0/x", False)
-    setenv(DBUS_SESSION_BUS_ADDRESS="nonsense")
-    assert bus.places(True) == []
+    for address in ("nonsense", "tcp:host=localhost"):
+        setenv(DBUS_SESSION_BUS_ADDRESS=address, DBUS_SYSTEM_BUS_ADDRESS=address)
+        assert bus.places(True) == []
+        assert bus.places(False) == [("/run/systemd/private", True)]

@@ -153,7 +153,7 @@ def _forget(link: Bus, name: str) -> bool:
     from ocirun.linux.cgroup.systemd.bus import Refused
 
     try:
-        (path,) = link.manager("GetUnit", "s", (name,))
+        path = link.path("GetUnit", "s", (name,))
         state = link.property(path, "Unit", "ActiveState")
         if state in _LIVES:
             return False
@@ -295,7 +295,7 @@ def stop(record: Record) -> str:
 
 
 def _is_inhabited(link: Bus, name: str) -> bool:
-    (path,) = link.manager("GetUnit", "s", (name,))
+    path = link.path("GetUnit", "s", (name,))
     managed, _name = _managed(hierarchy.discover())
     group = hierarchy.below(link.property(path, "Scope", "ControlGroup"), managed.root)
     return bool(groupfs.all_processes(f"{managed.mount}{group}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from typing import Any, Final, Self
 
@@ -25,6 +26,8 @@ _SECONDS: Final = 30.0
 """For everything that is done over one connection, as runc waits for a job."""
 _ETIMEDOUT: Final = 110
 _EPIPE: Final = 32
+_EBADMSG: Final = 74
+_LONGEST_GREETING: Final = 4096
 
 
 class Refused(Exception):
@@ -71,14 +74,24 @@ class Bus:
         """A method of org.freedesktop.systemd1.Manager."""
         return self._call(_MANAGER, member, signature, body)
 
-    def property(self, path: str, interface: str, name: str) -> Any:
-        """A property of an object."""
+    def path(self, member: str, signature: str, body: tuple[Any, ...]) -> str:
+        """A method that returns an object's path."""
+        answer = self.manager(member, signature, body)
+        if len(answer) != 1 or not isinstance(answer[0], str):
+            raise _no_answer()
+        return answer[0]
+
+    def property(self, path: str, interface: str, name: str) -> str:
+        """A property of an object, which is text."""
         place = DBusAddress(path, SYSTEMD, "org.freedesktop.DBus.Properties")
-        return self._call(place, "Get", "ss", (f"{SYSTEMD}.{interface}", name))[0][1]
+        answer = self._call(place, "Get", "ss", (f"{SYSTEMD}.{interface}", name))
+        if len(answer) != 1 or len(answer[0]) != 2 or not isinstance(answer[0][1], str):
+            raise _no_answer()
+        return answer[0][1]
 
     def job(self, member: str, signature: str, body: tuple[Any, ...]) -> str:
         """A method that returns a job; waits for its end and returns its result (``done``, ``failed``, …)."""
-        (path,) = self.manager(member, signature, body)
+        path = self.path(member, signature, body)
         while path not in self._removed:
             self._take(self._next())
         return self._removed[path]
@@ -106,9 +119,15 @@ class Bus:
             self._removed[path] = result
 
     def _next(self) -> Message:
-        while (message := self._parser.get_next_message()) is None:
+        """What is no message makes the parser raise whatever it stumbles over."""
+        while True:
+            try:
+                message = self._parser.get_next_message()
+            except (ArithmeticError, LookupError, ValueError, TypeError, struct.error):
+                raise _no_answer() from None
+            if message is not None:
+                return message
             self._parser.add_data(self._receive())
-        return message
 
     def _receive(self) -> bytes:
         self._limit()
@@ -128,11 +147,17 @@ class Bus:
         self._link.sendall(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")
         said = b""
         while said.count(b"\r\n") < 2:
+            if len(said) > _LONGEST_GREETING:
+                raise _no_answer()
             said += self._receive()
         lines = said.split(b"\r\n", 2)
         if not lines[1].startswith(b"OK "):
             raise PermissionError(13, os.strerror(13))
         self._parser.add_data(lines[2])
+
+
+def _no_answer() -> OSError:
+    return OSError(_EBADMSG, os.strerror(_EBADMSG))
 
 
 def connect(user: bool) -> Bus:
@@ -154,13 +179,13 @@ def connect(user: bool) -> Bus:
 
 def places(user: bool) -> list[tuple[str, bool]]:
     """(socket, whether it is the manager's own), the more direct first, but a user's bus address before all."""
-    if not user:
-        return [("/run/systemd/private", True), (find_system_bus(), False)]
-    found = []
+    found = [] if user else [("/run/systemd/private", True)]
     try:
-        found.append((find_session_bus(), False))
+        found.append((find_session_bus() if user else find_system_bus(), False))
     except (KeyError, ValueError, RuntimeError):
         pass  # the variable is missing, or names no socket
+    if not user:
+        return found
     folder = os.environ.get("XDG_RUNTIME_DIR", "")
     if folder:
         found += [(f"{folder}/bus", False), (f"{folder}/systemd/private", True)]

@@ -37,7 +37,7 @@ def _keep(parent: int) -> NoReturn:
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL, name="PR_SET_PDEATHSIG")
         _never_for_want_of_memory()
-        raw.call("close_range", raw.CLOSE_RANGE, 0, kernel.UINT_MAX, 0)
+        kernel.close_range(0, kernel.UINT_MAX)
         while os.getppid() == parent:  # it may have died before the kernel was told
             select.select([], [], [])
     finally:
