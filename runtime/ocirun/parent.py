@@ -225,7 +225,7 @@ def _adopt_from_middle(host: Host) -> None:
     """Take over the child that the middle process cloned, and reap the middle process."""
     middle, middle_fd = host.pid, host.pidfd
     try:
-        payload, _fd = host.channel.expect(sync.PID)
+        host.pid = host.channel.expect_pid()
     except StepFailed as problem:
         raise step_failure(host.plan, problem, "join the namespaces", "/linux/namespaces") from None
     except Gone:
@@ -233,7 +233,6 @@ def _adopt_from_middle(host: Host) -> None:
     finally:
         os.waitpid(middle, 0)
         os.close(middle_fd)
-    host.pid = int(payload)
     host.pidfd = kernel.pidfd_open(host.pid)
 
 
@@ -276,6 +275,8 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
                 host.terminal = fd
                 foreground.copy_size(fd)
             else:
+                if fd >= 0:
+                    os.close(fd)
                 raise Failure(f"the container's first process said {kind!r} out of turn")
     except StepFailed as problem:
         raise step_failure(host.plan, problem) from None
