@@ -9,7 +9,7 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fuzz import channels, configs, records
+from fuzz import channels, configs, published, records
 from fuzz.answers import Answer, ask
 from fuzz.lines import lines
 from fuzz.raw import one_sentence
@@ -59,14 +59,17 @@ def bases() -> list[Config]:
 
 
 def config(base: Path) -> Target:
-    """Parse, validate, plan: a plan or a sentence, and the schema's verdict."""
+    """Parse, validate, plan: a plan or a sentence, and the verdict of our schema and the published ones."""
     own = schema.validator(schema.config_schema())
     asked = Arguments("create")
     asked.positionals = ["box"]
 
     def judge(changed: Config) -> None:
         accepted = accept(changed) is None
-        assert accepted == own.is_valid(changed)
+        places = {published.pattern(error.absolute_path) for error in own.iter_errors(changed)}
+        assert accepted == (not places)
+        difference = published.differs(changed, accepted, places)
+        assert not difference, difference
         (base / "config.json").write_text(json.dumps(changed), errors="surrogatepass")
         try:
             found = bundle.load(str(base))
