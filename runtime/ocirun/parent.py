@@ -182,6 +182,7 @@ def _clone(host: Host, scene: Scene, ours: Channel) -> None:
     pid, pidfd = raw.clone3(0 if middle else spaces.new, signals.SIGCHLD, host.cgroup_fd)
     if pid == 0:
         seal.close()
+        raw.forget()  # SECURITY: nothing in the container reads the host's command line and environment
         _let_go(host, ours)
         if middle:
             _middle(host, scene)

@@ -68,7 +68,11 @@ def differs(config: object, accepted: bool, places: set[str]) -> str:
     """
     if _VALIDATOR is None:
         return ""
-    theirs = {pattern(error.absolute_path): error.message for error in _VALIDATOR.iter_errors(config)}
+    theirs = {
+        pattern(error.absolute_path): error.message
+        for error in _VALIDATOR.iter_errors(config)
+        if error.validator != "pattern"
+    }
     odd = {
         place
         for place in {*theirs, *places}
