@@ -121,7 +121,8 @@ class Channel:
             raise Gone from None
         fd = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else -1
         kind = data[:1]
-        if fd >= 0 and kind not in _WITH_DESCRIPTOR:
+        cut = flags & _socket.MSG_TRUNC
+        if fd >= 0 and (cut or kind not in _WITH_DESCRIPTOR):
             os.close(fd)
         if not data:
             raise Gone
@@ -130,7 +131,7 @@ class Channel:
                 raise StepFailed(data[1:])
             except ValueError:
                 raise Failure(_MALFORMED) from None
-        if flags & _socket.MSG_TRUNC or (fd >= 0) != (kind in _WITH_DESCRIPTOR):
+        if cut or (fd >= 0) != (kind in _WITH_DESCRIPTOR):
             raise Failure(_MALFORMED)
         return kind, data[1:], fd
 

@@ -166,9 +166,14 @@ def test_a_descriptor_comes_with_those_that_carry_one(
 
 
 def test_a_message_that_is_too_long_is_refused_not_cut(ends: tuple[Channel, Channel]) -> None:
+    before = open_descriptors()
+    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]).tobytes())]
+    ends[0].socket.sendmsg([sync.TERMINAL + b"1" * 8192], passed)
     ends[0].socket.send(sync.PID + b"1" * 8192)
-    with pytest.raises(Failure, match=r"malformed"):
-        ends[1].receive()
+    for _ in range(2):
+        with pytest.raises(Failure, match=r"malformed"):
+            ends[1].receive()
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"-1", b"1 ", b"9" * 5000])
