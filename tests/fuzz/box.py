@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -68,6 +69,7 @@ def _in_child(body: Callable[[], None]) -> int:
     if pid == 0:
         code = 1
         try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             body()
             code = 0
         except SystemExit:
