@@ -18,6 +18,7 @@ void die(const char *doing, int error) __attribute__((noreturn));
 /* module.c: the built-in module _ocirun, and _json as a built-in one. */
 extern struct seal launcher_seal;
 extern char launcher_library[];
+void remember_words(int argc, char **argv);
 PyMODINIT_FUNC PyInit__ocirun(void);
 int prepare_imports(void);
 PyMODINIT_FUNC PyInit__json_from_stdlib(void);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Another module than the program's own: for the tests that look at what is loaded when a command ends. */
@@ -67,6 +68,16 @@ static void find_library(const char *installed)
     }
     if (snprintf(launcher_library, PATH_MAX, "%.*s%s/lib/ocirun", folder, installed, up) >= PATH_MAX)
         die("path of the library folder", ENAMETOOLONG);
+}
+
+/* SECURITY: who can write there can replace what runs with the caller's rights. cold.py looks at the owners too. */
+static void check_library(void)
+{
+    struct stat found;
+    if (stat(launcher_library, &found) < 0)
+        die("look at the library folder", errno);
+    if (found.st_mode & (S_IWGRP | S_IWOTH))
+        die("refusing to run with a library folder that others can write to", EPERM);
 }
 
 static void add_search_path(PyConfig *config, const char *path)
@@ -182,7 +193,9 @@ int main(int argc, char **argv)
      * depend on it; Python clears it in each process that enters a container, before it enters. */
     seal_executable(argv, &launcher_seal);
     prctl(PR_SET_NAME, "ocirun");
+    remember_words(argc, argv);
     find_library(launcher_seal.installed);
+    check_library();
     start_python(argc, argv);
     /* Leaving without the interpreter's teardown: nothing is left that would need it. */
     _exit(run_main(argc, argv));

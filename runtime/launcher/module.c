@@ -107,7 +107,32 @@ static PyObject *find_spec(PyObject *module, PyObject *args)
     return complete(module, NULL);
 }
 
+/* Where the kernel has put the command line and the environment: one string behind the other. */
+static char *words_begin, *words_end;
+
+void remember_words(int argc, char **argv)
+{
+    words_begin = words_end = argv[0];
+    for (int i = 0; i < argc && argv[i] == words_end; i++)
+        words_end += strlen(argv[i]) + 1;
+    for (char **each = environ; *each && *each == words_end; each++)
+        words_end += strlen(*each) + 1;
+}
+
+/* SECURITY: a process that enters a container shows its command line there to everybody, and its environment to who has
+ * CAP_SYS_PTRACE: both are the host's. Python has its own copies. */
+static PyObject *forget(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    const char name[] = "ocirun";
+    size_t size = (size_t)(words_end - words_begin);
+    memset(words_begin, 0, size);
+    memcpy(words_begin, name, size < sizeof name ? 0 : sizeof name);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"forget", forget, METH_NOARGS, NULL},
     {"complete", complete, METH_NOARGS, NULL},
     {"find_spec", find_spec, METH_VARARGS, NULL},
     {"syscall", (PyCFunction)(void (*)(void))raw_syscall, METH_FASTCALL, NULL},

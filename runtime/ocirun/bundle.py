@@ -53,9 +53,11 @@ def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
     """The same of an open file; `source` is its name for people."""
     try:
         parts = []
+        size = 0
         while part := os.read(fd, 1 << 18):
             parts.append(part)
-            if len(parts) * len(part) > _LARGEST:
+            size += len(part)
+            if size > _LARGEST:
                 raise Failure(f"read {what}: it is larger than 16 MiB", where=source)
     except OSError as problem:
         raise failure(f"read {what}", problem, where=source) from None

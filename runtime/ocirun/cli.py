@@ -184,13 +184,13 @@ def _deed(about: list[str]) -> str:
 def _report(problem: Failure, about: list[str]) -> int:
     """The sentence into the log and on stderr, the hint on stderr only; gives the exit code."""
     named = " ".join(each if each.isprintable() else repr(each) for each in about)
-    sentence = f"{named}: {problem}" if about else str(problem)
+    sentence = log.printable(f"{named}: {problem}" if about else str(problem))
     if log.to_file():
         log.record("error", sentence)
     log.write_all(2, f"ocirun {sentence}\n")
     hint = problem.hint or (_OLD_KERNEL if problem.errno == _ENOSYS else "")
     if hint:
-        log.write_all(2, f"hint: {hint}\n")
+        log.write_all(2, "\n".join(map(log.printable, f"hint: {hint}\n".split("\n"))))
     return problem.code or EXIT_ERROR
 
 

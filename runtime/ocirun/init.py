@@ -15,9 +15,10 @@ import _socket
 import os
 
 from ocirun import sync
+from ocirun.errors import Failure
 from ocirun.kernel import files, raw, signals
 from ocirun.kernel import process as kernel
-from ocirun.sync import Channel, Gone
+from ocirun.sync import Channel, Gone, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,14 +100,17 @@ def _tell(scene: Scene, number: int, problem: BaseException) -> None:
 
 
 def _wait_for_start(scene: Scene) -> None:
-    """Accept connections until one says START; `state` connects only to see whether we are still here."""
+    """Accept connections until one says START; `state` connects only to see whether we are still here.
+
+    Who says anything else is not listened to: the container must not end by it.
+    """
     scene.channel.close()
     while True:
         fd = raw.call("accept4", raw.ACCEPT4, scene.waiting, None, None, _socket.SOCK_CLOEXEC)
         link = Channel(_socket.socket(fileno=fd))
         try:
             link.expect(sync.START)
-        except Gone:
+        except (Gone, StepFailed, Failure):
             link.close()
             continue
         scene.channel = link

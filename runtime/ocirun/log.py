@@ -74,6 +74,7 @@ def record(level: str, message: str) -> None:
     """Write one record; a log that cannot be written is no reason to fail."""
     if _LEVELS[level] < _log.threshold:
         return
+    message = printable(message)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if _log.json:
         line = jsontext.dumps({"level": level, "msg": message, "time": now})
@@ -82,6 +83,15 @@ def record(level: str, message: str) -> None:
     else:
         line = f'time="{now}" level={level} msg={jsontext.dumps(message)}'
     write_all(_log.fd, line + "\n")
+
+
+def printable(text: str) -> str:
+    """One line that does nothing to a terminal: words of a configuration hold anything. Bytes that are no text stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or 0xDC80 <= ord(each) <= 0xDCFF else f"\\x{ord(each):02x}" for each in text
+    )
 
 
 def debug(message: str) -> None:

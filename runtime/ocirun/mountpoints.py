@@ -28,10 +28,10 @@ def remove(rootfs: str, made: list[bytes]) -> None:
     except OSError:
         return
     for each in reversed(made):
-        device, inode, path = each.split(b" ", 2)
         try:
+            device, inode, path = each.split(b" ", 2)
             _remove(root, path.removeprefix(own), (int(device), int(inode)))
-        except OSError:
+        except (OSError, ValueError):
             continue
     os.close(root)
 

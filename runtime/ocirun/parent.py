@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import time
 
 from ocirun import SPEC_VERSION, destroy, hooks, init, log, seal, state, sync
@@ -188,6 +187,7 @@ def _clone(host: Host, scene: Scene, ours: Channel) -> None:
     if pid == 0:
         try:
             seal.close()
+            raw.forget()  # SECURITY: nothing in the container reads the host's command line and environment
             _let_go(host, ours)
             if middle:
                 _middle(host, scene)
@@ -235,12 +235,12 @@ def _adopt_from_middle(host: Host) -> None:
     os.waitpid(middle, 0)
     os.close(middle_fd)
     try:
-        payload, _fd = host.channel.expect(sync.PID, sync.NOW)
+        pid = host.channel.expect_pid()
     except StepFailed as problem:
         raise step_failure(host.plan, problem, "join the namespaces", "/linux/namespaces") from None
     except (Gone, BlockingIOError):
         raise Failure("join the namespaces: the process that should do it is gone", where="/linux/namespaces") from None
-    host.pid = int(payload)
+    host.pid = pid
     host.pidfd = kernel.pidfd_open(host.pid)
 
 
@@ -284,6 +284,8 @@ def converse(host: Host, configured: dict[str, Any]) -> None:
                 host.terminal = fd
                 foreground.copy_size(fd)
             else:
+                if fd >= 0:
+                    os.close(fd)
                 raise Failure(f"the container's first process said {kind!r} out of turn")
     except StepFailed as problem:
         raise step_failure(host.plan, problem) from None

@@ -21,7 +21,7 @@ import os
 import select
 import time
 
-from ocirun import SPEC_VERSION
+from ocirun import SPEC_VERSION, recorded
 from ocirun.errors import Failure, failure
 from ocirun.kernel import process
 from ocirun_spec import jsontext
@@ -117,10 +117,12 @@ class Entry:
         except FileNotFoundError:
             return False
         except (OSError, jsontext.JSONError) as problem:
-            raise Failure(f"the state cannot be read: {problem}", where=f"{self.path}/state.json") from None
+            raise Damaged(self, f"the state cannot be read: {problem}") from None
         if not isinstance(record, dict) or record.get("id") != self.ident or not isinstance(record.get("phase"), str):
-            raise Failure("the state is not this container's", where=f"{self.path}/state.json")
-        self.record = record
+            raise Damaged(self, "the state is not this container's")
+        self.record, wrong = recorded.completed(record)
+        if wrong:
+            raise Damaged(self, f"the state's member {wrong} is not what it has to be")
         return True
 
     def recorded(self) -> bool:
@@ -198,12 +200,12 @@ class Entry:
     def _being_made(self) -> bool:
         """Whether the `create` that began the record is still at work."""
         creator, began = self.record["creator"]
-        return process.start_time(creator) == int(began)
+        return bool(began) and process.start_time(creator) == began
 
     def alive(self) -> bool:
         """Whether the recorded process is still that process: a reused pid has another start time."""
         pid = self.record.get("pid", 0)
-        return bool(pid) and process.start_time(pid) == self.record["start"]
+        return bool(pid and self.record["start"]) and process.start_time(pid) == self.record["start"]
 
     def _waits(self) -> bool:
         """Whether the container still waits for `start`: its socket is closed by the execve(2) of the program."""
@@ -241,6 +243,15 @@ class UnknownContainer(Failure):
 
     def __init__(self, path: str) -> None:
         super().__init__("container does not exist", hint=f"looked for {path}")
+
+
+class Damaged(Failure):
+    """A record that cannot be acted on; `entry` has what is whole of it, and stays locked when it was."""
+
+    def __init__(self, entry: Entry, doing: str) -> None:
+        super().__init__(doing, where=f"{entry.path}/state.json", hint="delete --force gives the id free")
+        self.entry = entry
+        self.entry.record = entry.record or recorded.completed({"id": entry.ident})[0]
 
 
 def claim(root: str, ident: str) -> Entry:

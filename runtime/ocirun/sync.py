@@ -47,9 +47,11 @@ START: Final = b"s"
 WAIT: Final = b"w"
 FAILED: Final = b"f"
 
-NOW: Final = _socket.MSG_DONTWAIT
-"""For `Channel.expect`: BlockingIOError when the message is not there yet."""
 _LONGEST: Final = 8192
+_WITH_DESCRIPTOR: Final = (TERMINAL, LISTENER)
+_MALFORMED: Final = "the container's first process sent a malformed message"
+_LARGEST_ERRNO: Final = 4095
+_DIGITS: Final = 9
 
 
 class Gone(Exception):
@@ -65,6 +67,8 @@ class StepFailed(Exception):
         step, errno, call, detail = payload.split(b"\0", 3)
         self.step = int(step)
         self.errno = int(errno)
+        if not 0 <= self.errno <= _LARGEST_ERRNO:
+            raise ValueError
         self.call = call.decode("utf-8", "replace")
         self.detail = detail.decode("utf-8", "replace")
         super().__init__(self.call)
@@ -104,37 +108,48 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             raise Gone from None
 
-    def receive(self, flags: int = 0) -> tuple[bytes, bytes, int]:
+    def receive(self, how: int = 0) -> tuple[bytes, bytes, int]:
         """(kind, payload, descriptor or -1); Gone at end-of-file, StepFailed for FAILED.
 
         CMSG_LEN, not CMSG_SPACE: its padding would let a second descriptor in, which nobody closes.
         """
         try:
-            data, ancillary, _flags, _address = self.socket.recvmsg(
-                _LONGEST, _socket.CMSG_LEN(4), flags | _socket.MSG_CMSG_CLOEXEC
+            data, ancillary, flags, _address = self.socket.recvmsg(
+                _LONGEST, _socket.CMSG_LEN(4), how | _socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
             raise Gone from None
+        fd = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else -1
+        kind = data[:1]
+        cut = flags & _socket.MSG_TRUNC
+        if fd >= 0 and (cut or kind not in _WITH_DESCRIPTOR):
+            os.close(fd)
         if not data:
             raise Gone
-        fd = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else -1
-        if data[:1] == FAILED:
-            if fd >= 0:
-                os.close(fd)
+        if kind == FAILED:
             try:
                 raise StepFailed(data[1:])
             except ValueError:
-                raise Failure("the container's first process sent a malformed message") from None
-        return data[:1], data[1:], fd
+                raise Failure(_MALFORMED) from None
+        if cut or (fd >= 0) != (kind in _WITH_DESCRIPTOR):
+            raise Failure(_MALFORMED)
+        return kind, data[1:], fd
 
-    def expect(self, kind: bytes, flags: int = 0) -> tuple[bytes, int]:
+    def expect(self, kind: bytes, how: int = 0) -> tuple[bytes, int]:
         """(payload, descriptor or -1) of the one message that may come now."""
-        got, payload, fd = self.receive(flags)
+        got, payload, fd = self.receive(how)
         if got != kind:
             if fd >= 0:
                 os.close(fd)
             raise Failure(f"the container's first process said {got!r} where {kind!r} was expected")
         return payload, fd
+
+    def expect_pid(self) -> int:
+        """What PID says, which has to be there; BlockingIOError when it is not."""
+        payload, _fd = self.expect(PID, _socket.MSG_DONTWAIT)
+        if not payload.isdigit() or len(payload) > _DIGITS:
+            raise Failure(_MALFORMED)
+        return int(payload)
 
     def send_failure(self, step: int, problem: OSError) -> None:
         """Say FAILED for `step`; numbers only, the parent makes the words."""

@@ -132,6 +132,8 @@ TEXTS = [
     ('{"ociVersion": "1.0.0", "root": {"path": "a\\u0000"}}', ":1:", "NUL"),
     ("[" * 100_000, ":1:", "nested too deeply"),
     ('{"a": 123456789012345678901234}', ":1:7: ", "64 bits"),
+    ('{"a": "\\ud800"}', ":1:8: ", "surrogate"),
+    (" " * ((16 << 20) + 1), ": read the configuration", "larger than 16 MiB"),
 ]
 
 

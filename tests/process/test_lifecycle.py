@@ -219,6 +219,37 @@ def test_a_damaged_record_is_said_and_never_a_crash(box: Box, text: str) -> None
     path.write_text(whole)
 
 
+@pytest.mark.parametrize("damage", ["", '{"id": "x"}', {"creator": 5}, {"pid": "1", "cgroup": []}, {"phase": "new"}])
+def test_a_damaged_container_is_deleted_by_force(box: Box, damage: str | dict[str, object]) -> None:
+    """What is whole of the record counts; the cgroup is known from the configuration too."""
+    before = box.snapshot()
+    pid = box.start_sleeper()
+    if isinstance(damage, dict):
+        forge(box, **damage)
+    else:
+        (box.runtime.root / box.ident / "state.json").write_text(damage)
+    said = box.runtime.delete(box.ident, force=True).ok()
+    assert [line["level"] for line in said.log] == ["warning"]
+    wait_for(lambda: not process_alive(pid), what="the end of the container")
+    assert box.runtime.list() == []
+    before.assert_unchanged()
+
+
+def test_a_damaged_container_does_not_hide_the_others(box: Box) -> None:
+    box.create(default_config()).ok()
+    (box.runtime.root / "damaged").mkdir()
+    (box.runtime.root / "damaged" / "state.json").write_text("{")
+    said = box.runtime.call("list", "--quiet").ok()
+    assert said.out == f"{box.ident}\n"
+    assert "damaged/state.json: the state cannot be read" in said.log[0]["msg"]
+
+
+def test_what_a_configuration_says_is_one_line_on_the_terminal(box: Box) -> None:
+    result = box.create(changed(default_config(), "/process/args/0", "/no\n\x1b[2Jsuch")).expect(1)
+    assert "\\x0a\\x1b[2J" in one_sentence(result)
+    assert "\x1b" not in result.err
+
+
 def test_a_container_without_a_process(box: Box) -> None:
     config = changed(default_config(), "/process", {})
     del config["process"]

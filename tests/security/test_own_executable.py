@@ -12,6 +12,8 @@ maps, environ and auxv of any process, dumpable or not.
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,11 +22,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from security.box import Box, copy_program, plain_config
-from support.bundle import DEFAULT_CAPABILITIES, with_capabilities
+from support.bundle import DEFAULT_CAPABILITIES, with_capabilities, with_hook, without_namespace
 from support.command import wait_for
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
@@ -179,3 +180,77 @@ def test_what_the_ptrace_capability_changes_is_looking_not_writing(box: Box) -> 
     lines = set(done.out.splitlines())
     assert "link exe" in lines
     assert not [line for line in lines if line.startswith("write") and line != "write mem"], lines
+
+
+TELL = """
+echo searching
+while :; do
+    for process in /proc/[0-9]*; do
+        cat $process/cmdline $process/environ 2>/dev/null | tr "\\0" "\\n" | grep -e "{base}" -e of-[t]he-host
+    done
+done
+"""
+
+
+def test_no_process_tells_the_hosts_command_line_or_environment(box: Box) -> None:
+    """Neither the one that waits for `start` nor one that enters, also with CAP_SYS_PTRACE."""
+    host = {**os.environ, "OCIRUN_SECRET": "of-the-host"}
+    capable = [*ALL_BUT_PTRACE, "CAP_SYS_PTRACE"]
+    bundle = box.write(
+        with_capabilities(plain_config("sh", "-c", TELL.format(base=f"{box.ident[:-1]}[{box.ident[-1]}]")), capable)
+    )
+    started = box.runtime.call("create", "--bundle", str(bundle), box.ident, env=host).ok()
+    looked = box.runtime.exec(box.ident, "cat", "/proc/1/cmdline", "/proc/1/environ").ok()
+    assert looked.out.strip("\0") == "ocirun"
+    box.runtime.start(box.ident).ok()
+    wait_for(lambda: "searching" in started.out, what="the search")
+    for _ in range(ROUNDS):
+        box.runtime.call("exec", box.ident, "true", env=host).ok()
+    assert started.out == "searching\n"
+
+
+DIE = """
+import os, resource, signal, sys
+resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+os.chdir(sys.argv[1])
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_no_process_of_the_runtime_leaves_a_core(box: Box) -> None:
+    """Neither one that makes a container nor an init that waits: their memory is the host's. The control does."""
+    if Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":
+        pytest.skip("not this lane: the host handles cores in another way")
+    folder = box.base / "cores"
+    folder.mkdir()
+
+    def dying(*argv: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", DIE, str(folder), *argv], stdin=subprocess.DEVNULL)
+
+    def cores() -> list[Path]:
+        return [*folder.glob("core*"), *box.rootfs.glob("core*")]
+
+    # The first process of a pid namespace would not die of it.
+    bundle = str(box.write(without_namespace(plain_config("sleep", "60"), "pid")))
+    assert dying(*box.command("create", "--bundle", bundle, box.ident)).wait(10) == 0
+    pid = int(box.runtime.state(box.ident)["pid"])
+    assert "unlimited" in next(line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "core" in line)
+    os.kill(pid, signal.SIGSEGV)
+    box.runtime.wait_status(box.ident, "stopped")
+    box.runtime.delete(box.ident).ok()
+    mark = box.base / "mark"
+    hooked = with_hook(
+        plain_config("true"), "prestart", "/bin/sh", "-c", f"echo $$ >{mark}.new; mv {mark}.new {mark}; exec sleep 60"
+    )
+    maker = dying(*box.command("create", "--bundle", str(box.write(hooked)), box.ident))
+    wait_for(mark.exists, what="the hook")
+    maker.send_signal(signal.SIGSEGV)
+    assert maker.wait(10) == -signal.SIGSEGV
+    os.kill(int(mark.read_text()), signal.SIGKILL)
+    box.runtime.delete(box.ident, force=True).ok()
+    assert cores() == []
+    control = dying("/bin/sleep", "60")
+    wait_for(lambda: Path(f"/proc/{control.pid}/comm").read_text() == "sleep\n", what="the control")
+    control.send_signal(signal.SIGSEGV)
+    control.wait(10)
+    assert cores()

@@ -23,6 +23,13 @@ def run(arguments: Arguments, general: Arguments) -> int:
         if force:
             return 0
         raise
+    except state.Damaged as damage:
+        if not force:
+            raise
+        from ocirun import salvage
+
+        salvage.delete(damage)
+        return 0
     status = entry.status()
     if status == state.CREATED or force:
         destroy.kill_and_wait(entry)

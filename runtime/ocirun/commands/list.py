@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
-    """Prints every container that can be read; one that is deleted meanwhile is left out."""
+    """Prints every container that can be read; one that is deleted meanwhile is left out, and a damaged one told."""
     root = cli.state_root(general)
     style = arguments.text("format", "table")
     if style not in ("table", "json"):
@@ -41,6 +41,9 @@ def _documents(root: str) -> list[dict[str, Any]]:
     for name in names:
         try:
             entry = state.find(root, name)
+        except state.Damaged as damage:
+            log.warning(str(damage))
+            continue
         except Failure:
             continue
         shown = document(entry)

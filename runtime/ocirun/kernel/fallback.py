@@ -66,3 +66,7 @@ def clone3(flags: int, exit_signal: int, cgroup_fd: int = -1) -> tuple[int, int]
         return 0, -1
     ctypes.pythonapi.PyOS_AfterFork_Parent()
     return (pid, pidfd.value) if pid > 0 else (pid, -1)
+
+
+def forget() -> None:
+    """Without a launcher nobody knows where the command line and the environment lie."""

@@ -323,6 +323,19 @@ def test_syscall_arguments(probe: Path, how: str) -> None:
     }
 
 
+@pytest.mark.security
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_library_folder_that_others_can_write_to_is_refused(probe: Path, mode: int) -> None:
+    folder = launcher_of(probe).parent
+    folder.chmod(mode)
+    try:
+        done = subprocess.run([probe], capture_output=True, text=True, check=False, timeout=30)
+    finally:
+        folder.chmod(0o755)
+    said = "ocirun: refusing to run with a library folder that others can write to: operation not permitted\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
 @needs_root
 def test_set_user_id_is_refused(probe: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("setuid")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ocirun import log
 from ocirun.errors import EXIT_ERROR, Failure, NotSupported, failure, words
 from ocirun.kernel import raw
 from ocirun.linux import hostname, mounts, rlimits, seccomp
@@ -97,3 +98,10 @@ def test_a_step_knows_its_subsystem(do: Any, room: str, deed: str) -> None:
 def test_kinds_of_steps_are_apart() -> None:
     assert not issubclass(InsideStep, OutsideStep)
     assert not issubclass(OutsideStep, InsideStep)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a\nb\x1b[2J", "a\\x0ab\\x1b[2J"), ("ü", "ü"), ("\udcff", "\udcff"), ("\u202e", "\\x202e")]
+)
+def test_a_sentence_is_one_line_and_does_nothing_to_a_terminal(text: str, shown: str) -> None:
+    assert log.printable(text) == shown

@@ -97,12 +97,12 @@ def test_what_may_not_come_is_refused(
     assert len(told) == len(messages) - 1
 
 
-@pytest.mark.parametrize("with_fd", [True, False])
+@pytest.mark.parametrize(("with_fd", "said"), [(True, "sent no seccomp descriptor"), (False, "malformed")])
 def test_only_a_seccomp_descriptor_is_passed_on(
-    ends: tuple[Channel, Channel], entry: state.Entry, with_fd: bool
+    ends: tuple[Channel, Channel], entry: state.Entry, with_fd: bool, said: str
 ) -> None:
     say(ends[1], (sync.LISTENER, with_fd))
-    with pytest.raises(Failure, match="sent no seccomp descriptor"):
+    with pytest.raises(Failure, match=said):
         starting.execute(ends[0], entry, 7, state.CREATED)
 
 

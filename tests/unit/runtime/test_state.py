@@ -75,7 +75,7 @@ def test_a_record_comes_back(entry: state.Entry, tmp_path: Path) -> None:
     entry.record = {"id": "web", "phase": state.CREATED, "bundle": "/b/\udcff", "annotations": {"k": "ü"}}
     entry.save()
     found = state.find(str(tmp_path / "root"), "web")
-    assert found.record == entry.record
+    assert found.record.items() >= entry.record.items()
     os.close(found.fd)
 
 
@@ -146,6 +146,47 @@ def test_a_record_that_is_no_record(entry: state.Entry, tmp_path: Path, text: by
         state.find(str(tmp_path / "root"), "web")
     assert said in str(caught.value)
     assert caught.value.where == str(tmp_path / "root" / "web" / "state.json")
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("phase", "hibernating"),
+        ("creator", [1]),
+        ("pid", True),
+        ("start", -1),
+        ("annotations", {"a": 1}),
+        ("hooks", {"poststop": [{"path": "/x", "timeout": "1"}]}),
+        ("hooks", {"poststop": [{}]}),
+        ("cgroup", {"driver": "v3", "paths": {}, "made": []}),
+        ("cgroup", {"driver": "v1", "paths": {"pids": "/"}, "made": []}),
+        ("cgroup", {"driver": "v1", "paths": {}, "made": ["relative"]}),
+        ("cgroup", {"driver": "v1", "paths": {"pids": "/g"}, "made": [], "owners": {"x": 0}}),
+        ("cgroup", {"driver": "v1", "paths": {}, "made": [], "unit": 5}),
+        ("launch", []),
+        ("launch", [1, ["/process"]]),
+        ("listener", ["/x"]),
+        ("netDevices", [{"name": "eth0"}]),
+        ("intelRdt", {"group": "/x"}),
+    ],
+)
+def test_a_damaged_member_is_named_and_the_others_count(
+    entry: state.Entry, tmp_path: Path, member: str, value: object
+) -> None:
+    entry.record = {"id": "web", "phase": state.CREATED, "bundle": "/b", member: value}
+    entry.save()
+    with pytest.raises(state.Damaged, match=f"member {member} is not") as caught:
+        state.find(str(tmp_path / "root"), "web")
+    assert caught.value.entry.record["bundle"] == "/b"
+    assert caught.value.entry.record[member] != value
+
+
+def test_what_a_later_release_has_added_is_kept(entry: state.Entry, tmp_path: Path) -> None:
+    entry.record = {"id": "web", "phase": state.CREATED, "of tomorrow": [1]}
+    entry.save()
+    found = state.find(str(tmp_path / "root"), "web")
+    assert found.record["of tomorrow"] == [1]
+    assert found.record["cgroup"] is None
 
 
 def test_a_folder_without_a_record_is_nobodys(entry: state.Entry) -> None:
@@ -219,8 +260,15 @@ def test_a_reused_pid_is_another_process(entry: state.Entry) -> None:
     assert entry.status() == state.STOPPED
 
 
+@pytest.mark.parametrize("pid", [1 << 62, 1 << 21])
+def test_a_process_that_never_was_is_none_that_began_at_0(entry: state.Entry, pid: int) -> None:
+    entry.record = {"id": "web", "phase": state.RUNNING, "pid": pid, "start": 0, "creator": [pid, 0]}
+    assert entry.status() == state.STOPPED
+    assert not entry._being_made()
+
+
 def test_without_a_pid_nothing_lives(entry: state.Entry) -> None:
-    entry.record = {"id": "web", "phase": state.RUNNING, "pid": 0}
+    entry.record = {"id": "web", "phase": state.RUNNING, "pid": 0, "start": 0}
     assert entry.status() == state.STOPPED
 
 

@@ -18,7 +18,9 @@ from ocirun.sync import Channel, Gone, StepFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = (sync.PID, sync.GO, sync.HOOKS, sync.CONTINUE, sync.TERMINAL, sync.LISTENER, sync.READY, sync.START, sync.WAIT)
+PLAIN = (sync.PID, sync.GO, sync.HOOKS, sync.CONTINUE, sync.MADE, sync.READY, sync.START, sync.WAIT)
+WITH_DESCRIPTOR = (sync.TERMINAL, sync.LISTENER)
+KINDS = (*PLAIN, *WITH_DESCRIPTOR)
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_kinds_are_apart() -> None:
     assert all(len(kind) == 1 for kind in KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN)
 @pytest.mark.parametrize("payload", [b"", b"123", b"\0\xff\0"])
 def test_each_message_both_ways(ends: tuple[Channel, Channel], kind: bytes, payload: bytes) -> None:
     for sender, receiver in (ends, ends[::-1]):
@@ -151,7 +153,40 @@ def test_a_bytes_file_name_is_the_detail(ends: tuple[Channel, Channel]) -> None:
     assert caught.value.detail == "/a\ufffd"
 
 
-@pytest.mark.parametrize("payload", [b"", b"1", b"x\x001\0call\0", b"1\0x\0call\0", b"1\x002\0call", b"\0\0\0"])
+@pytest.mark.parametrize(("kinds", "fd"), [(WITH_DESCRIPTOR, -1), (PLAIN, 0)])
+def test_a_descriptor_comes_with_those_that_carry_one(
+    ends: tuple[Channel, Channel], kinds: tuple[bytes, ...], fd: int
+) -> None:
+    before = open_descriptors()
+    for kind in kinds:
+        ends[0].send(kind, fd=fd)
+        with pytest.raises(Failure, match=r"malformed"):
+            ends[1].receive()
+    assert open_descriptors() == before
+
+
+def test_a_message_that_is_too_long_is_refused_not_cut(ends: tuple[Channel, Channel]) -> None:
+    before = open_descriptors()
+    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]).tobytes())]
+    ends[0].socket.sendmsg([sync.TERMINAL + b"1" * 8192], passed)
+    ends[0].socket.send(sync.PID + b"1" * 8192)
+    for _ in range(2):
+        with pytest.raises(Failure, match=r"malformed"):
+            ends[1].receive()
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", b"-1", b"1 ", b"9" * 5000])
+def test_a_pid_is_a_number(ends: tuple[Channel, Channel], payload: bytes) -> None:
+    ends[0].send(sync.PID, payload)
+    with pytest.raises(Failure, match=r"malformed"):
+        ends[1].expect_pid()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"1", b"x\x001\0call\0", b"1\0x\0call\0", b"1\x002\0call", b"\0\0\0", b"1\x00-5\0\0", b"1\x009999\0\0"],
+)
 def test_a_malformed_failure_is_a_sentence(ends: tuple[Channel, Channel], payload: bytes) -> None:
     ends[0].send(sync.FAILED, payload)
     with pytest.raises(Failure, match=r"malformed"):

@@ -17,7 +17,7 @@ _EXCEPTIONS = {
     "config/bad/freebsd-vnet-disable.json": "objects of other platforms are accepted without looking into them",
 }
 
-_OTHER_PLATFORMS = ("/windows", "/solaris", "/vm", "/zos", "/freebsd")
+OTHER_PLATFORMS = ("/windows", "/solaris", "/vm", "/zos", "/freebsd")
 
 
 def _judge(folder: str, text: str) -> bool:
@@ -68,7 +68,7 @@ class _Published:
         for part in [*node.get("allOf", ()), *node.get("anyOf", ())]:
             yield from self.walk(part, file, pointer)
         for name, member in node.get("properties", {}).items():
-            if not (pointer + "/" + name).startswith(_OTHER_PLATFORMS):
+            if not (pointer + "/" + name).startswith(OTHER_PLATFORMS):
                 yield from self.walk(member, file, f"{pointer}/{name}")
         inner = [node["items"]] if "items" in node else list(node.get("patternProperties", {}).values())
         if isinstance(node.get("additionalProperties"), dict):
@@ -85,7 +85,7 @@ def _find(table: dict[str, properties.Property], pointer: str) -> properties.Pro
 
 
 # Where the table is wider or narrower than the published schemas on purpose, with the reason.
-_OTHER_BOUNDS = {
+OTHER_BOUNDS = {
     "/linux/devices/*/fileMode": "the text says uint32, engines include the bits of the file's type",
     "/process/oomScoreAdj": "the kernel's range",
     "/process/ioPriority/priority": "0 to 7 in the text",
@@ -94,7 +94,7 @@ _OTHER_BOUNDS = {
     "/linux/timeOffsets/monotonic/nanosecs": "less than a second",
     "/pid": "a pid is an int",
 }
-_OTHER_CHOICES = {
+OTHER_CHOICES = {
     "/linux/rootfsPropagation": "the recursive forms that engines write",
 }
 _HOOKS = ("/hooks/",)
@@ -107,15 +107,15 @@ def _compare(published: Path, name: str, rows: tuple[properties.Property, ...]) 
     seen = set()
     for pointer, node in schemas.walk(schemas.load(name), name, ""):
         seen.add(pointer)
-        if pointer.startswith(_OTHER_PLATFORMS):
+        if pointer.startswith(OTHER_PLATFORMS):
             continue
         row = _find(table, pointer)
         assert row is not None, f"{name}: {pointer} has no row"
         kind = {"map": "object", "opaque": "object"}.get(row.kind, row.kind)
         assert node.get("type", kind) == kind, pointer
-        if "enum" in node and pointer not in _OTHER_CHOICES:
+        if "enum" in node and pointer not in OTHER_CHOICES:
             assert set(node["enum"]) == set(row.choices), pointer
-        if "minimum" in node and pointer not in _OTHER_BOUNDS and not pointer.startswith(_HOOKS):
+        if "minimum" in node and pointer not in OTHER_BOUNDS and not pointer.startswith(_HOOKS):
             assert (node["minimum"], node["maximum"]) == (row.low, row.high), pointer
     return seen
 
@@ -123,7 +123,7 @@ def _compare(published: Path, name: str, rows: tuple[properties.Property, ...]) 
 def test_every_published_property_of_the_config_is_in_the_table(published: Path) -> None:
     seen = _compare(published, "config-schema.json", properties.CONFIG)
     assert len(seen) > 250
-    assert set(_OTHER_BOUNDS) - {"/pid"} <= seen
+    assert set(OTHER_BOUNDS) - {"/pid"} <= seen
 
 
 def test_every_published_property_of_state_and_features_is_in_the_table(published: Path) -> None:
@@ -156,6 +156,6 @@ def test_required_members_are_required_by_schema_or_text(published: Path) -> Non
     less = {"/linux/resources/pids": {"limit"}}
     for pointer, names in strict.items():
         row = _find(properties.by_pointer(), pointer)
-        if row is not None and not pointer.startswith(_OTHER_PLATFORMS):
+        if row is not None and not pointer.startswith(OTHER_PLATFORMS):
             expected = (names | more.get(pointer, set())) - less.get(pointer, set())
             assert ours[row.pointer] == expected, pointer

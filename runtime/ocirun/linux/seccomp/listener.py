@@ -28,7 +28,7 @@ def deliver(path: str, metadata: str, pid: int, state: dict[str, Any], fd: int) 
 
     pid: the process that loaded the filter, as the runtime sees it; state: the container's, of runtime.md.
     """
-    if fd < 0 or os.readlink(f"/proc/self/fd/{fd}") != _NOTIFIER:
+    if os.readlink(f"/proc/self/fd/{fd}") != _NOTIFIER:
         raise Failure("the container's first process sent no seccomp descriptor", where=POINTER)
     document: dict[str, Any] = {"ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid}
     if metadata:
