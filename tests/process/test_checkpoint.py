@@ -68,7 +68,7 @@ def test_restore_wants_a_checkpoint(box: Box) -> None:
     images.mkdir()
     said = one_sentence(restore(box, "--image-path", str(images)))
     assert said == f"restore {box.ident}: --image-path: there is no checkpoint that ocirun has made in {images}"
-    (images / "ocirun.json").write_text('{"version":2}')
+    (images / "ocirun.json").write_text('{"version":3}')
     assert "not one that this release can read" in one_sentence(restore(box, "--image-path", str(images)))
     assert box.runtime.list() == []
 

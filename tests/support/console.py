@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 READ_SIZE = 65536
+TIOCGPTPEER = 0x5441
 
 
 class Terminal:
-    """The master side of a pty; `text` is all that has been read from it."""
+    """A side of a pty, the master unless told otherwise; `text` is all that has been read from it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -45,6 +46,10 @@ class Terminal:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def slave(self) -> Terminal:
+        """The slave: while it is open, the master is not hung up by programs that close theirs (ioctl_tty(2))."""
+        return Terminal(fcntl.ioctl(self.fd, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
 
     def send(self, text: str) -> None:
         """Type `text`; a newline is a carriage return on a terminal and is sent as given."""

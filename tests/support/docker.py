@@ -75,7 +75,8 @@ class Docker:
     """A dockerd and a containerd of our own; the name of `base` is the parent of all containers' cgroups.
 
     `settings` are further keys of daemon.json, or other values (None: without the key); `options` are dockerd's;
-    `prefix` is a command that executes the rest of its command line, such as nsenter(1).
+    `prefix` is a command that executes the rest of its command line, such as nsenter(1); `containerd` is more of
+    containerd's configuration.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Docker:
         settings: Mapping[str, Any] = MappingProxyType({}),
         options: Sequence[str] = (),
         prefix: Sequence[str] = (),
+        containerd: str = "",
     ) -> None:
         self.base = base
         self.cgroup = base.name
@@ -103,7 +105,7 @@ class Docker:
         keys = {**daemon_json(base, runtime, driver), **settings}
         config.write_text(json.dumps({key: value for key, value in keys.items() if value is not None}))
         self._argv = [*prefix, DOCKERD, "--config-file", str(config), *options]
-        self._containerd = start_containerd(base / "containerd", prefix)
+        self._containerd = start_containerd(base / "containerd", prefix, containerd)
         try:
             self.start_daemon()
         except BaseException:

@@ -235,13 +235,14 @@ disabled_plugins = [
 """
 
 
-def start_containerd(base: Path, prefix: Sequence[str] = ()) -> Daemon:
+def start_containerd(base: Path, prefix: Sequence[str] = (), more: str = "") -> Daemon:
     """A containerd whose files are in `base`, where `grpc` is its address; it answers when this returns.
 
-    `prefix` is a command that executes the rest of its command line, such as nsenter(1).
+    `prefix` is a command that executes the rest of its command line, such as nsenter(1); `more` is more of its
+    configuration.
     """
     config = base / "config.toml"
-    config.write_text(CONTAINERD_CONFIG.format(base=base))
+    config.write_text(CONTAINERD_CONFIG.format(base=base) + more)
     daemon = Daemon([*prefix, "containerd", "--config", str(config)], base / "log")
     ask = ["ctr", "--address", str(base / "grpc"), "version"]
     daemon.wait(lambda: run_command(ask, base / "asked", timeout=TIMEOUT).code == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from process.box import changed, one_sentence
+from process.calls import Calls, compile_calls
 from support.apparmor import loaded
 from support.bundle import (
     default_config,
+    with_args,
     with_bind,
     with_cgroup,
     with_hook,
@@ -292,6 +295,17 @@ def test_a_network_namespace_by_path_is_joined_again(box: Box) -> None:
         box.runtime.kill_and_delete(box.ident)
     finally:
         subprocess.run(["umount", str(space)], check=True)
+
+
+def test_a_lock_is_held_again(box: Box) -> None:
+    lock = ("calls", "lock", "/dev/shm/lock")
+    Calls(box, compile_calls(box.shared))
+    box.run(with_args(default_config(), *lock), "--detach").ok()
+    wait_for(lambda: "FLOCK" in box.exec("cat /proc/locks").out, SECONDS)
+    assert "--file-locks" in one_sentence(checkpoint(box))
+    checkpoint(box, "--file-locks").ok()
+    restore(box, "--file-locks", "--detach").ok()
+    assert box.runtime.exec(box.ident, *lock).out == f"{-errno.EWOULDBLOCK}\n"
 
 
 def test_what_only_options_allow(box: Box) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,12 @@ def test_a_delegated_cgroup_takes_limits(box: Box, delegated: Group) -> None:
         assert read(delegated.path / "box", "memory.max") == str(64 * MIB)
         assert [line for line in result.log if "cgroup" in line["msg"]] == []
         assert plain.exec("cat /proc/self/cgroup").ok().out == "0::/\n"
+        stats = json.loads(plain.runtime.call("events", "--stats", plain.ident).ok().out)
+        assert stats["data"]["pids"]["limit"] == 10
+        assert "sleep 1000" in plain.runtime.call("ps", plain.ident).ok().out
+        plain.runtime.call("update", "--pids-limit", "15", "--memory", str(32 * MIB), plain.ident).ok()
+        assert read(delegated.path / "box", "pids.max") == "15"
+        assert read(delegated.path / "box", "memory.max") == str(32 * MIB)
         plain.runtime.call("pause", plain.ident).ok()
         assert "frozen 1" in read(delegated.path / "box", "cgroup.events")
         plain.runtime.call("resume", plain.ident).ok()

@@ -3,9 +3,9 @@
 CRIU cannot make what is the host's: bind mounts, the files that cover masked paths, devices that are bound. It is told
 of each by its place in the container and gets a name for it; at restore it asks for the host's path of that name.
 
-SECURITY: a name is made of a word and an index of the configuration, never of a path. CRIU reads ``mnt[NAME]:PATH`` up
-to the first bracket, so that a path in place of the name could end it early, and choose what is mounted
-(CVE-2026-119101). For the same reason a destination with a bracket is refused.
+SECURITY: a name is made of a word and a number, never of a path. CRIU reads ``mnt[NAME]:PATH`` up to the first
+bracket, so that a path in place of the name could end it early, and choose what is mounted (CVE-2026-119101). For the
+same reason a destination with a bracket is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ocirun.facts import Facts
 
 MANIFEST: Final = "ocirun.json"
+VERSION: Final = 2
 DESCRIPTORS: Final = "descriptors.json"
 _COMPARED: Final = (
     ("/linux/maskedPaths", "linux", "maskedPaths"),
@@ -98,24 +99,29 @@ def mounted(pid: int) -> dict[str, Mounted]:
     return {each.place: each for each in (Mounted(line) for line in lines if line)}
 
 
+def by_destination(config: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """The mounts with their index: Podman writes those of the same depth in another order each time."""
+    return sorted(enumerate(config.get("mounts") or ()), key=lambda each: files.clean(each[1]["destination"]))
+
+
 def externals(config: dict[str, Any], record: dict[str, Any], facts: Facts) -> list[External]:
     """The mounts of the configuration whose source is the host's, at the places where they are in this root."""
     found = []
-    for at, entry in enumerate(config.get("mounts") or ()):
+    for rank, (at, entry) in enumerate(by_destination(config)):
         pointer, wish = f"/mounts/{at}", Wish(entry)
         destination = resolved(record["rootfs"], files.clean(entry["destination"]))
         if is_bind(entry):
             source = os.path.join(record["bundle"], entry.get("source") or "")
             wanted = wish.attributes[0] | wish.recursive[0]
             flags = tuple(word for flag, word in _FLAGS if wanted & flag)
-            found.append(External(f"mount-{at}", pointer, destination, source, flags))
+            found.append(External(f"mount-{rank}", pointer, destination, source, flags))
         elif entry.get("type") == "cgroup":
             for deed, (kind, name, source, _options, _readonly) in enumerate(
                 cgroup_mounts.describe(facts, config, record["cgroup"])
             ):
                 if kind == cgroup_mounts.BIND:
                     place = f"{destination}/{name}".rstrip("/")
-                    found.append(External(f"cgroup-{at}-{deed}", pointer, place, source))
+                    found.append(External(f"cgroup-{rank}-{deed}", pointer, place, source))
     return found
 
 
@@ -166,10 +172,10 @@ def manifest(config: dict[str, Any], names: list[External]) -> dict[str, Any]:
     """What `compare` needs of a checkpoint, as JSON: the members that decide how the container was put together."""
     namespaces = (config.get("linux") or {}).get("namespaces") or ()
     return {
-        "version": 1,
+        "version": VERSION,
         "mounts": [
             [files.clean(each["destination"]), each.get("type") or "", each.get("options") or []]
-            for each in config.get("mounts") or ()
+            for _, each in by_destination(config)
         ],
         "namespaces": sorted([each["type"], bool(each.get("path"))] for each in namespaces),
         "others": {pointer: (config.get(above) or {}).get(name) for pointer, above, name in _COMPARED},
@@ -182,24 +188,22 @@ def compare(config: dict[str, Any], before: Any) -> None:
 
     SECURITY: what CRIU restores has the flags of the checkpoint, and the processes count on what they were promised.
     """
-    if not isinstance(before, dict) or before.get("version") != 1:
+    if not isinstance(before, dict) or before.get("version") != VERSION:
         raise Failure("the checkpoint's description is not one that this release can read", where=MANIFEST)
-    now = manifest(config, [])
-    where = _difference(now, before)
-    if where:
+    if where := _difference(config, before):
         raise Failure("restore: the configuration differs from that of the checkpoint", where=where)
 
 
-def _difference(now: dict[str, Any], before: dict[str, Any]) -> str:
+def _difference(config: dict[str, Any], before: dict[str, Any]) -> str:
     """The JSON pointer of the first difference, empty without one."""
-    mounts, others = before.get("mounts"), before.get("others")
+    now, mounts, others = manifest(config, []), before.get("mounts"), before.get("others")
     if not isinstance(mounts, list) or not isinstance(others, dict):
         return "/"
-    for at, (one, other) in enumerate(zip(now["mounts"], mounts, strict=False)):
-        if one != other:
-            return f"/mounts/{at}"
     if len(now["mounts"]) != len(mounts):
         return "/mounts"
+    for (at, _), one, other in zip(by_destination(config), now["mounts"], mounts, strict=True):
+        if one != other:
+            return f"/mounts/{at}"
     if now["namespaces"] != before.get("namespaces"):
         return "/linux/namespaces"
     both = ((pointer, value, others.get(pointer)) for pointer, value in now["others"].items())

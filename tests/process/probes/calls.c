@@ -6,14 +6,17 @@
  *   calls trap NR                            with a handler for SIGSYS that says what it is told
  *   calls trace NR                           in a child that is traced, and what the tracer is told
  *   calls patient NR                         with a handler for SIGUSR1 that restarts nothing
+ *   calls lock FILE                          which it keeps by flock(2); or says why it may not
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -123,6 +126,11 @@ int main(int count, char **words)
     } else if (strcmp(mode, "patient") == 0) {
         sigaction(SIGUSR1, &handler, NULL);
         printf("%ld\n", answer(syscall(number)));
+    } else if (strcmp(mode, "lock") == 0) {
+        int file = open(words[2], O_RDWR | O_CREAT, 0600);
+        if (flock(file, LOCK_EX | LOCK_NB) == 0)
+            pause();
+        printf("%ld\n", answer(-1));
     } else {
         return 2;
     }

@@ -42,7 +42,7 @@ def test_what_is_no_message(data: bytes) -> None:
         messages.decode(data)
 
 
-def test_names_come_from_the_index() -> None:
+def test_names_come_from_the_place_among_destinations() -> None:
     config: dict[str, Any] = {
         "mounts": [
             {"destination": "/p", "type": "proc"},
@@ -52,8 +52,26 @@ def test_names_come_from_the_index() -> None:
     }
     record = {"rootfs": "/", "bundle": "/b", "cgroup": None}
     (found,) = contents.externals(config, record, Facts())
-    assert (found.name, found.destination, found.source) == ("mount-1", "/a b", "/s:mnt[x]:/")
+    assert (found.name, found.destination, found.source) == ("mount-0", "/a b", "/s:mnt[x]:/")
     assert found.flags == ("ro", "nosuid")
+
+
+def test_mounts_may_come_in_another_order() -> None:
+    """Each name stays with its mount; of two on the same place the order counts."""
+    hosts: dict[str, Any] = {"destination": "/etc/hosts", "source": "/h", "options": ["bind"]}
+    shown: dict[str, Any] = {"destination": "/etc/hosts", "source": "/i", "options": ["bind", "ro"]}
+    proc: dict[str, Any] = {"destination": "/proc", "type": "proc"}
+    record = {"rootfs": "/", "bundle": "/b", "cgroup": None}
+    before = contents.manifest({"mounts": [hosts, proc, shown]}, [])
+    names = {("mount-0", "/h"), ("mount-1", "/i")}
+    for mounts in ([hosts, proc, shown], [proc, hosts, shown]):
+        contents.compare({"mounts": mounts}, before)
+        found = contents.externals({"mounts": mounts}, record, Facts())
+        assert {(each.name, each.source) for each in found} == names
+        assert [mounts[int(each.pointer.rpartition("/")[2])]["source"] for each in found] == ["/h", "/i"]
+    with pytest.raises(Failure) as caught:
+        contents.compare({"mounts": [proc, shown, hosts]}, before)
+    assert caught.value.where == "/mounts/1"
 
 
 @pytest.mark.parametrize("destination", ["/a]:b", "/mnt[x", "/a\nb"])

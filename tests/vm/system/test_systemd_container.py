@@ -39,6 +39,7 @@ WantedBy=multi-user.target
 def debian(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     """The page's configuration, whose root is Debian's tree with a service more."""
     upper, work, root = (tmp_path_factory.mktemp(name) for name in ("upper", "work", "root"))
+    upper.chmod(0o755)  # the root's own mode: services have users that have to pass it
     options = f"lowerdir={debian_rootfs(*SYSTEMD)},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], check=True)
     try:
@@ -94,12 +95,11 @@ def test_a_boot_that_is_detached(box: Box, debian: Config) -> None:
     box.write(debian)
     with ConsoleSocket(box.directory / "console") as socket:
         box.runtime.create(box.ident, box.bundle, "--console-socket", str(socket.path)).ok()
-        with socket.receive() as console:
+        with socket.receive() as console, console.slave():  # systemd closes its console between two messages
             box.runtime.start(box.ident).ok()
             console.read_until("system login:", MINUTES)
             wait_for_boot(box)
             assert group_of(box.runtime.state(box.ident)["pid"]) == TOP / box.ident / "init.scope"
             box.runtime.call("kill", box.ident).ok()
-            console.read_to_end(MINUTES)
-    box.runtime.wait_status(box.ident, "stopped")
+            box.runtime.wait_status(box.ident, "stopped", MINUTES)
     box.runtime.delete(box.ident).ok()
