@@ -10,7 +10,7 @@ import os
 
 from ocirun import state, sync
 from ocirun.errors import Failure, doing
-from ocirun.sync import Channel, Gone
+from ocirun.sync import Channel, Gone, Unheard
 from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
@@ -42,6 +42,8 @@ def execute(channel: Channel, entry: Entry, pid: int, status: str) -> None:
                     os.close(fd)
             listener = None
             channel.send(sync.CONTINUE)
+    except Unheard:
+        raise Failure("execute the program: the process that should do it is gone") from None
     except Gone:
         return
 

@@ -58,6 +58,10 @@ class Gone(Exception):
     """The other side has closed the channel."""
 
 
+class Unheard(Gone):
+    """It did so without having read what it was told."""
+
+
 class StepFailed(Exception):
     """FAILED, taken apart: which step of the plan, and what the kernel said."""
 
@@ -99,14 +103,14 @@ class Channel:
         self.socket.close()
 
     def send(self, kind: bytes, payload: bytes = b"", fd: int = -1) -> None:
-        """Say one message, with a descriptor when `fd` >= 0; Gone when nobody listens any more."""
+        """Say one message, with a descriptor when `fd` >= 0; Unheard when nobody listens any more."""
         ancillary = []
         if fd >= 0:
             ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))]
         try:
             self.socket.sendmsg([kind + payload[: _LONGEST - 1]], ancillary, _socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError):
-            raise Gone from None
+            raise Unheard from None
 
     def receive(self, how: int = 0) -> tuple[bytes, bytes, int]:
         """(kind, payload, descriptor or -1); Gone at end-of-file, StepFailed for FAILED.
@@ -118,7 +122,7 @@ class Channel:
                 _LONGEST, _socket.CMSG_LEN(4), how | _socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
-            raise Gone from None
+            raise Unheard from None
         fd = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else -1
         kind = data[:1]
         cut = flags & _socket.MSG_TRUNC

@@ -8,6 +8,7 @@ from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
 from ocirun.plan import Plan, compose
+from ocirun.sync import Gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def settle(host: Host, request: Request, phase: str, message: bytes) -> None:
         host.save()
         if message:
             host.channel.send(message)
+    except Gone:
+        failed = parent.gone(host)
+        destroy.undo(host, run_poststop=False)
+        raise failed from None
     except BaseException:
         destroy.undo(host, run_poststop=False)
         raise
