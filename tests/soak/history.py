@@ -6,7 +6,7 @@ looks for an order of these moments in which each answer is right in the state t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ABSENT, CREATED, RUNNING, DYING, STOPPED = "absent", "created", "running", "dying", "stopped"
 """The states of runtime.md; of a container that was killed both RUNNING and STOPPED may be told until then."""
@@ -44,8 +44,10 @@ def _after(state: str, answer: Answer) -> set[str]:
             if not ok:
                 return {state} if state in (ABSENT, RUNNING, DYING) else set()
             return {ABSENT} if state in (CREATED, STOPPED) else set()
+        case "end":  # what `delete --force` does first
+            return {DYING} if state in (CREATED, RUNNING, DYING) else {state}
         case "force":
-            return {ABSENT} if ok else set()
+            return {ABSENT} if ok and state in (ABSENT, DYING, STOPPED) else set()
         case "exec":
             return {state} if ok == (state in (CREATED, RUNNING)) or state == DYING else set()
         case _:
@@ -54,13 +56,11 @@ def _after(state: str, answer: Answer) -> set[str]:
 
 
 def _in_between(answer: Answer, answers: list[Answer]) -> bool:
-    """Whether it is about a container that is being made, or one that `delete --force` is ending and removing."""
+    """Whether it is about a container that is being made or removed."""
     others = [each for each in answers if each.began < answer.ended and answer.began < each.ended and each != answer]
     match answer.command, answer.succeeded, answer.said:
         case "state", True, "creating":
             other = "create"
-        case ("state", True, "stopped") | ("kill", True, _):
-            other = "force"
         case ("create", False, _):
             return any(each.command in ("create", "force") for each in others)
         case _:
@@ -74,6 +74,10 @@ def wrong(answers: list[Answer]) -> tuple[Answer, set[str]] | None:
     With it come the states that the container may have been in when all others, that had returned before, were given.
     """
     answers = [each for each in answers if not _in_between(each, answers)]
+    # `delete --force` happens at two moments, of which others may see what is between.
+    answers = [replace(each, command="end") for each in answers if each.command == "force"] + answers
+    forced = [at for at, each in enumerate(answers) if each.command == "force"]
+    earlier = {force: end for end, force in enumerate(forced)}
     todo = [(frozenset(range(len(answers))), ABSENT)]
     seen = set(todo)
     furthest = todo[0]
@@ -85,7 +89,8 @@ def wrong(answers: list[Answer]) -> tuple[Answer, set[str]] | None:
             furthest = left, state
         first = min(answers[each].ended for each in left)
         for each in left:
-            if answers[each].began > first:  # another one has returned before it was called
+            # Another one has returned before it was called, or it is the second of two moments.
+            if answers[each].began > first or earlier.get(each) in left:
                 continue
             for new in after(state, answers[each]):
                 found = (left - {each}, new)

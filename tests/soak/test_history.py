@@ -57,3 +57,13 @@ def test_two_at_once() -> None:
     assert not wrong(
         [one, Answer("state", 1, 2, succeeded=False), Answer("state", 1, 2, succeeded=True, said="created")]
     )
+
+
+def test_force_has_two_moments() -> None:
+    """Others may see a container that is ended and not removed yet, but not one that comes back."""
+    life = [*in_turn("create", "start"), Answer("force", 5, 9, succeeded=True)]
+    dead = Answer("exec", 6, 7, succeeded=False)
+    assert not wrong([*life, dead, Answer("delete", 7.5, 8, succeeded=True)])
+    assert wrong([*life, Answer("exec", 4, 4.5, succeeded=False)])
+    assert wrong([*life, Answer("delete", 4, 4.5, succeeded=True)])
+    assert wrong([*life, dead, Answer("state", 10, 11, succeeded=True, said="running")])

@@ -17,9 +17,11 @@ from ocirun.errors import Failure, failure
 from ocirun.kernel import files, mount
 from ocirun.linux.cgroup import mounts as cgroup_mounts
 from ocirun.linux.mounts.wish import Wish
+from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Final
 
     from ocirun.facts import Facts
@@ -190,24 +192,24 @@ def compare(config: dict[str, Any], before: Any) -> None:
     """
     if not isinstance(before, dict) or before.get("version") != VERSION:
         raise Failure("the checkpoint's description is not one that this release can read", where=MANIFEST)
-    if where := _difference(config, before):
-        raise Failure("restore: the configuration differs from that of the checkpoint", where=where)
+    for where, now, then in _members(config, before):
+        if now != then:
+            doing = f"restore: the configuration differs from that of the checkpoint, which has {jsontext.dumps(then)}"
+            raise Failure(doing, where=where)
 
 
-def _difference(config: dict[str, Any], before: dict[str, Any]) -> str:
-    """The JSON pointer of the first difference, empty without one."""
+def _members(config: dict[str, Any], before: dict[str, Any]) -> Iterator[tuple[str, object, object]]:
+    """(JSON pointer, what the configuration has there, what the checkpoint had)."""
     now, mounts, others = manifest(config, []), before.get("mounts"), before.get("others")
     if not isinstance(mounts, list) or not isinstance(others, dict):
-        return "/"
-    if len(now["mounts"]) != len(mounts):
-        return "/mounts"
+        yield "/", now, before
+        return
+    yield "/mounts", len(now["mounts"]), len(mounts)
     for (at, _), one, other in zip(by_destination(config), now["mounts"], mounts, strict=True):
-        if one != other:
-            return f"/mounts/{at}"
-    if now["namespaces"] != before.get("namespaces"):
-        return "/linux/namespaces"
-    both = ((pointer, value, others.get(pointer)) for pointer, value in now["others"].items())
-    return next((pointer for pointer, value, other in both if (value or None) != (other or None)), "")
+        yield f"/mounts/{at}", one, other
+    yield "/linux/namespaces", now["namespaces"], before.get("namespaces")
+    for pointer, value in now["others"].items():
+        yield pointer, value or None, others.get(pointer) or None
 
 
 def check_flags(wanted: list[External], seen: dict[str, Mounted]) -> None:
