@@ -136,7 +136,10 @@ static void report_exception(void)
     char *message = bytes ? PyBytes_AS_STRING(bytes) : "";
     for (char *c = message; (c = strchr(c, '\n'));)
         *c = ' ';
-    if (value && PyErr_GivenExceptionMatches(value, PyExc_ImportError))
+    PyObject *cause = value ? PyException_GetCause(value) : NULL; /* of a SystemError: what an importer did not hand on */
+    if (PyErr_GivenExceptionMatches(value, PyExc_MemoryError) || PyErr_GivenExceptionMatches(cause, PyExc_MemoryError))
+        dprintf(STDERR_FILENO, "ocirun: out of memory\n");
+    else if (PyErr_GivenExceptionMatches(value, PyExc_ImportError))
         dprintf(STDERR_FILENO, "ocirun: load the runtime's own code: %s\n", message);
     else
         dprintf(STDERR_FILENO, "ocirun: internal error: %s: %s\n", type ? ((PyTypeObject *)type)->tp_name : "unknown", message);
