@@ -1,21 +1,20 @@
 #!/bin/sh
 # What `./dev test-vm` runs inside an emulated machine, from the checkout, whose files are read-only there.
-# Its folder, build/vm/LANE, is the one that is shared for writing: `lane`, `driver`, `runtime`, `arguments` (quoted for
-# sh), `image`, `contents` and SELinux's `policy` come in, `code` goes out.
+# build/vm/ is the one folder shared for writing: `lane`, `driver`, `runtime`, `arguments` (quoted for sh), `contents` and
+# SELinux's `policy` come in, `code` goes out.
 set -eu
-folder=$(realpath -s "$(dirname "$0")")
-checkout=$(realpath -s "$folder/../../..")
+checkout=$(realpath -s "$(dirname "$0")/../..")
 unset XDG_RUNTIME_DIR
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-OCIRUN_LANE=$(cat "$folder/lane")
-OCIRUN_DRIVER=$(cat "$folder/driver")
-OCIRUN_RUNTIME=$(cat "$folder/runtime")
+OCIRUN_LANE=$(cat "$checkout/build/vm/lane")
+OCIRUN_DRIVER=$(cat "$checkout/build/vm/driver")
+OCIRUN_RUNTIME=$(cat "$checkout/build/vm/runtime")
 export OCIRUN_LANE OCIRUN_DRIVER OCIRUN_RUNTIME PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 # The checkout may lie below /tmp or /var/tmp, where this machine has filesystems of its own.
 shared=/run/shared
 mkdir $shared
-mount --bind "$folder" $shared
+mount --bind "$checkout/build/vm" $shared
 mount -t tmpfs -o size=80%,mode=1777 tmpfs /tmp
 
 modprobe -a loop ext4
