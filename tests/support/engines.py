@@ -7,6 +7,7 @@ cgroups that only engines make and no runtime removes. Docker is in `docker.py`.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import secrets
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,11 +39,24 @@ TIMEOUT = 60.0
 
 
 def remove_empty_cgroups(name: str) -> None:
-    """Remove the top-level cgroup `name` with its children from every hierarchy; a busy one is an error."""
+    """Remove the top-level cgroup `name` with its children from every hierarchy; a busy one is waited for.
+
+    conmon(8) ends after the container that it has looked after.
+    """
     for point in cgroup_mountpoints():
         directories = [Path(base) for base, _, _ in os.walk(point / name)]
         for path in reversed(directories):
-            path.rmdir()
+            wait_for(partial(_removed, path), TIMEOUT, f"the end of what is in {path}")
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 @contextmanager
