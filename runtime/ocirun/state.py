@@ -116,7 +116,10 @@ class Entry:
             record = jsontext.loads(text)
         except FileNotFoundError:
             return False
-        except (OSError, jsontext.JSONError) as problem:
+        except OSError as problem:
+            # No damage: the record may be whole, and a container whose record counts for nothing would be forgotten.
+            raise Failure("read the state", where=f"{self.path}/state.json", errno=problem.errno or 0) from None
+        except jsontext.JSONError as problem:
             raise Damaged(self, f"the state cannot be read: {problem}") from None
         if not isinstance(record, dict) or record.get("id") != self.ident or not isinstance(record.get("phase"), str):
             raise Damaged(self, "the state is not this container's")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -146,6 +147,21 @@ def test_a_record_that_is_no_record(entry: state.Entry, tmp_path: Path, text: by
         state.find(str(tmp_path / "root"), "web")
     assert said in str(caught.value)
     assert caught.value.where == str(tmp_path / "root" / "web" / "state.json")
+
+
+def test_a_record_that_cannot_be_read_now_is_not_damaged(
+    entry: state.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`delete --force` must not forget a container because it lacks a descriptor."""
+    begin(entry)
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EMFILE, "", "state.json")
+
+    monkeypatch.setattr(state.Entry, "read", refuse)
+    with pytest.raises(Failure, match=r"state\.json: read the state: too many open files$") as caught:
+        state.find(str(tmp_path / "root"), "web")
+    assert not isinstance(caught.value, state.Damaged)
 
 
 @pytest.mark.parametrize(
