@@ -53,8 +53,8 @@ def shell(rootless: RootlessPodman, script: str, *options: str) -> list[str]:
     return rootless.run("--rm", *NONE, *options, IMAGE, "sh", "-c", script).ok().out.split()
 
 
-def start(rootless: RootlessPodman, name: str, script: str = "exec sleep 1000") -> None:
-    rootless.run("--detach", "--name", name, *NONE, IMAGE, "sh", "-c", script).ok()
+def start(rootless: RootlessPodman, name: str, *options: str, script: str = "exec sleep 1000") -> None:
+    rootless.run("--detach", "--name", name, *NONE, *options, IMAGE, "sh", "-c", script).ok()
 
 
 def test_run(rootless: RootlessPodman) -> None:
@@ -69,7 +69,7 @@ def test_run(rootless: RootlessPodman) -> None:
 
 
 def test_a_life(rootless: RootlessPodman) -> None:
-    start(rootless, "service", "trap 'exit 5' TERM; echo ready; while :; do usleep 20000; done")
+    start(rootless, "service", script="trap 'exit 5' TERM; echo ready; while :; do usleep 20000; done")
     wait_for(lambda: "ready" in rootless.call("logs", "service").ok().out, what="the container being ready")
     assert rootless.call("exec", "service", "cat", "/proc/1/comm").ok().out == "sh\n"
     rootless.call("exec", "service", "sh", "-c", "exit 4").expect(4)
@@ -112,6 +112,16 @@ def test_keep_id(rootless: RootlessPodman) -> None:
 def test_nomap(rootless: RootlessPodman) -> None:
     """The user's own id is not in the container."""
     assert shell(rootless, "cat /proc/self/uid_map", "--userns", "nomap") == ["0", "1", "65536"]
+
+
+def test_auto(rootless: RootlessPodman) -> None:
+    """Podman takes ids out of the user's range that no other container has."""
+    start(rootless, "first", "--userns", "auto:size=500")
+    taken = rootless.call("exec", "first", "cat", "/proc/self/uid_map").ok().out.split()
+    mapped = shell(rootless, "cat /proc/self/uid_map; touch /made; stat -c %u /made", "--userns", "auto:size=400")
+    assert (taken[0], taken[2], mapped[0], mapped[2:]) == ("0", "500", "0", ["400", "0"])
+    first, second = int(taken[1]), int(mapped[1])
+    assert first + 500 <= second or second + 400 <= first
 
 
 @pytest.mark.not_with("runc", "does not know run.oci.keep_original_groups")

@@ -17,7 +17,7 @@ from ocirun.errors import Failure, failure
 from ocirun.kernel import files, mount
 from ocirun.linux.cgroup import mounts as cgroup_mounts
 from ocirun.linux.mounts.wish import Wish
-from ocirun_spec import jsontext
+from ocirun_spec import jsontext, mount_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ _FLAGS: Final = (
     (mount.MOUNT_ATTR_NODEV, "nodev"),
     (mount.MOUNT_ATTR_NOEXEC, "noexec"),
 )
+_COVERING: Final = ("ro", "nosuid", "noexec")
+"""The flags of what covers a masked file (`masks.py`)."""
 
 
 class External:
@@ -140,7 +142,7 @@ def covers(config: dict[str, Any], seen: dict[str, Mounted]) -> list[External]:
     for at, path in enumerate(linux.get("maskedPaths") or ()):
         place = seen.get(files.clean(path))
         if place is not None and not (place.fstype == "tmpfs" and place.root == "/"):
-            found.append(External("null", f"/linux/maskedPaths/{at}", place.place, "/dev/null"))
+            found.append(External("null", f"/linux/maskedPaths/{at}", place.place, "/dev/null", _COVERING))
     for at, entry in enumerate(linux.get("devices") or ()):
         path = files.clean(entry["path"])
         if path in seen:
@@ -206,10 +208,31 @@ def _members(config: dict[str, Any], before: dict[str, Any]) -> Iterator[tuple[s
         return
     yield "/mounts", len(now["mounts"]), len(mounts)
     for (at, _), one, other in zip(by_destination(config), now["mounts"], mounts, strict=True):
-        yield f"/mounts/{at}", one, other
+        yield f"/mounts/{at}", *((one, other) if meaning(one) != meaning(other) else (one, one))
     yield "/linux/namespaces", now["namespaces"], before.get("namespaces")
     for pointer, value in now["others"].items():
         yield pointer, value or None, others.get(pointer) or None
+
+
+def meaning(entry: object) -> object:
+    """A mount of the manifest, equal for words that ask for the same: Podman's restore has `private` for `rprivate`."""
+    match entry:
+        case [str(destination), str(kind), [*options]] if all(isinstance(each, str) for each in options):
+            wish = Wish({"destination": destination, "type": kind, "options": options})
+        case _:
+            return entry
+    propagation = [flag & ~mount_options.MS_REC for flag in wish.propagation[-1:]]
+    told = wish.attributes, wish.recursive, propagation, sorted(wish.keys), sorted(wish.data)
+    return destination, kind, *told, wish.bind, wish.idmap, wish.remount, wish.tmpcopyup
+
+
+def lost(wanted: list[External], seen: dict[str, Mounted]) -> list[tuple[str, int]]:
+    """(place, MOUNT_ATTR_* missing there): of several mounts of one source CRIU gives only the first its flags."""
+    found = []
+    for each in wanted:
+        flags = seen[each.destination].flags if each.destination in seen else each.flags
+        found.append((each.destination, sum(flag for flag, word in _FLAGS if word in each.flags and word not in flags)))
+    return [(place, missing) for place, missing in found if missing]
 
 
 def check_flags(wanted: list[External], seen: dict[str, Mounted]) -> None:

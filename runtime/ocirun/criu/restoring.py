@@ -89,9 +89,12 @@ class Restoring:
 
         SECURITY: before the processes run: afterwards they could have changed their mounts, or used them.
         """
-        if self.bundle.config["root"].get("readonly"):
-            _protect_root(pid)
-        contents.check_flags(self.wanted, contents.mounted(pid))
+        config, seen = self.bundle.config, contents.mounted(pid)
+        wanted = [*self.wanted, *contents.covers(config, seen)]
+        readonly = [("/", mount.MOUNT_ATTR_RDONLY)] if config["root"].get("readonly") else []
+        if places := readonly + contents.lost(wanted, seen):
+            _protect(pid, places)
+        contents.check_flags(wanted, contents.mounted(pid))
         self._record_process(pid)
         self.host.record["phase"] = state.RUNNING
         self.host.save()
@@ -286,8 +289,11 @@ def _cgroup_roots(pid: int) -> list[messages.Message]:
     return roots
 
 
-def _protect_root(pid: int) -> None:
-    """The root's read-only flag, by a child that enters the container's mount namespace: CRIU leaves it out."""
+def _protect(pid: int, places: list[tuple[str, int]]) -> None:
+    """Give mounts flags that CRIU leaves out, by a child that enters the container's mount namespace.
+
+    places: path in the container, and MOUNT_ATTR_* to set.
+    """
     child = os.fork()
     if child == 0:
         code = 1
@@ -295,9 +301,10 @@ def _protect_root(pid: int) -> None:
             space = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             kernel.setns(space, kernel.CLONE_NEWNS)
-            mount.mount_setattr(root, 0, mount.MOUNT_ATTR_RDONLY)
+            for path, flags in places:
+                mount.mount_setattr(root if path == "/" else files.open_in_root(root, os.fsencode(path)), 0, flags)
             code = 0
         finally:
             os._exit(code)
     if os.waitpid(child, 0)[1]:
-        raise Failure("make the restored root read-only", where="/root/readonly")
+        raise Failure(f"restore the flags of the mounts on {', '.join(path for path, _ in places)}", where="/mounts")

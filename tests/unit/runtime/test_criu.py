@@ -10,6 +10,7 @@ import pytest
 from ocirun.criu import contents, messages, service
 from ocirun.errors import Failure
 from ocirun.facts import Facts
+from ocirun.kernel import mount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,41 @@ def test_mounts_may_come_in_another_order() -> None:
     assert caught.value.where == "/mounts/1"
 
 
+SHM = ["bind", "rprivate", "nosuid", "noexec", "nodev"]
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        (["bind", "private", "nosuid", "nodev", "noexec"], True),
+        (["nodev", "rw", "ro", *SHM, "rw"], False),
+        (["bind", "rshared", "nosuid", "noexec", "nodev"], False),
+        (["rbind", *SHM[1:]], False),
+        (SHM[:-1], False),
+        ([*SHM, "ro"], False),
+    ],
+)
+def test_words_that_ask_for_the_same(options: list[str], same: bool) -> None:
+    """Podman writes other words in the configuration of a restore than in that of the first start."""
+    shm: dict[str, Any] = {"destination": "/dev/shm", "type": "bind", "source": "/s", "options": SHM}
+    before = contents.manifest({"mounts": [shm]}, [])
+    if same:
+        contents.compare({"mounts": [shm | {"options": options}]}, before)
+    else:
+        with pytest.raises(Failure, match="the configuration differs"):
+            contents.compare({"mounts": [shm | {"options": options}]}, before)
+
+
+@pytest.mark.parametrize(
+    "shown", ["/dev/shm", ["/dev/shm"], ["/dev/shm", "bind", [1]], ["/dev/shm", "bind", "ro"], None]
+)
+def test_a_description_that_is_none_differs(shown: object) -> None:
+    shm: dict[str, Any] = {"destination": "/dev/shm", "type": "bind", "source": "/s", "options": SHM}
+    before = contents.manifest({"mounts": [shm]}, []) | {"mounts": [shown]}
+    with pytest.raises(Failure, match="the configuration differs"):
+        contents.compare({"mounts": [shm]}, before)
+
+
 @pytest.mark.parametrize("destination", ["/a]:b", "/mnt[x", "/a\nb"])
 def test_a_destination_that_could_end_a_name(destination: str) -> None:
     with pytest.raises(Failure) as caught:
@@ -97,6 +133,13 @@ def test_a_mount_that_lost_a_flag_is_refused() -> None:
         contents.check_flags([contents.External("mount-0", "/mounts/0", "/proc/a b", "/s", ("ro", "nosuid"))], seen)
     with pytest.raises(Failure, match="nothing is mounted"):
         contents.check_flags([contents.External("mount-0", "/mounts/0", "/b", "/s")], seen)
+
+
+def test_what_the_mount_lacks_is_named() -> None:
+    seen = {"/proc/a b": contents.Mounted(LINE)}
+    lacking = contents.External("mount-0", "/mounts/0", "/proc/a b", "/s", ("ro", "nosuid", "noexec"))
+    absent = contents.External("mount-1", "/mounts/1", "/b", "/s", ("ro",))
+    assert contents.lost([lacking, absent], seen) == [("/proc/a b", mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOEXEC)]
 
 
 def test_masked_files_and_bound_devices_are_covers() -> None:
