@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conformance.left import nothing_is_left
+from process.plain import PLAIN, as_plain_user, plain_user_namespace, reachable
 from support.bundle import REPOSITORY
+from support.facility import need, root
+from support.runtime import runtime_path
+
+from ocirun_conformance import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     Suite = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,3 +52,27 @@ def script(tmp_path: Path) -> Callable[[str, str], str]:
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def plain_suite() -> Iterator[Suite]:
+    """The suite called by a plain user for the built program, from a folder where he may read and write."""
+    need(root, plain_user_namespace)
+    with reachable(runtime_path()) as copied, tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
+        folder = Path(name)
+        for part in ("spec", "conformance"):
+            shutil.copytree(REPOSITORY / part, folder / part)
+        shutil.copy(probe.build(), folder / "probe")
+        os.chown(folder, PLAIN, PLAIN)
+        libraries = copied.parent.parent / "lib" / "ocirun" / "site-packages"
+        path = f"{folder}/spec:{folder}/conformance:{libraries}"
+        environment = {**os.environ, "PYTHONPATH": path, "HOME": name, "TMPDIR": name, "XDG_RUNTIME_DIR": name}
+        python = os.path.realpath(sys.executable)
+
+        def call(*words: str) -> subprocess.CompletedProcess[str]:
+            options = ("--runtime", str(copied), "--probe", str(folder / "probe"), *words)
+            argv = as_plain_user(python, "-B", "-m", "ocirun_conformance", *options)
+            return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+        yield call
+        nothing_is_left(folder)

@@ -72,6 +72,18 @@ def test_no_attack_succeeds(suite: Suite) -> None:
 
 @pytest.mark.security
 @pytest.mark.privileged
+@pytest.mark.slow
+def test_no_attack_of_a_plain_users_container_succeeds(plain_suite: Suite) -> None:
+    done = plain_suite("--rootless", "--security", "--rounds", "2", "--format", "json")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    found = verdicts(done.stdout)
+    assert [each for each in found if each["outcome"] in ("fail", "error") or each["left"]] == []
+    assert {each["sentence"] for each in found if each["outcome"] == "not run"} == {"needs root"}
+    assert sum(each["outcome"] == "pass" for each in found) > 50
+
+
+@pytest.mark.security
+@pytest.mark.privileged
 @pytest.mark.parametrize("name", HOLES)
 def test_known_holes_are_found(suite: Suite, script: Callable[[str, str], str], name: str) -> None:
     need(facility.root)

@@ -6,17 +6,14 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from process.plain import PLAIN, as_plain_user, plain_user_namespace, reachable
+from conformance.left import in_bundles, nothing_is_left
 from support.bundle import REPOSITORY
 from support.command import wait_for
 from support.console import Terminal
@@ -28,6 +25,7 @@ from ocirun_conformance import host, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conformance.conftest import Suite
 
@@ -216,26 +214,6 @@ def test_a_runtime_that_hangs_in_one_operation_is_killed(
     nothing_is_left(tmp_path)
 
 
-def nothing_is_left(folder: Path) -> None:
-    """No folder of the suite, no mount and no process in it."""
-    assert list(folder.glob("ocirun-conformance-*")) == []
-    assert host.mounts_below(folder) == []
-    assert in_bundles(folder) == []
-
-
-def in_bundles(folder: Path) -> list[int]:
-    """The processes whose root is below a folder, or whose words name it."""
-    pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and int(each.name) != os.getpid()]
-    return [pid for pid in pids if host.is_in_bundle(pid, folder) or str(folder / "ocirun-conf") in words_of(pid)]
-
-
-def words_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return ""
-
-
 @contextmanager
 def running(*words: str, folder: Path, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
     """The suite under way, in a session of its own, with its files in a folder."""
@@ -301,30 +279,6 @@ def test_without_a_terminal_there_is_no_progress(suite: Suite) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "ETA" not in done.stdout
-
-
-@pytest.fixture
-def plain_suite() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """The suite called by a plain user for the built program, from a folder where he may read and write."""
-    need(root, plain_user_namespace)
-    with reachable(runtime_path()) as copied, tempfile.TemporaryDirectory(prefix="ocirun-plain-") as name:
-        folder = Path(name)
-        for part in ("spec", "conformance"):
-            shutil.copytree(REPOSITORY / part, folder / part)
-        shutil.copy(probe.build(), folder / "probe")
-        os.chown(folder, PLAIN, PLAIN)
-        libraries = copied.parent.parent / "lib" / "ocirun" / "site-packages"
-        path = f"{folder}/spec:{folder}/conformance:{libraries}"
-        environment = {**os.environ, "PYTHONPATH": path, "HOME": name, "TMPDIR": name, "XDG_RUNTIME_DIR": name}
-        python = os.path.realpath(sys.executable)
-
-        def call(*words: str) -> subprocess.CompletedProcess[str]:
-            options = ("--runtime", str(copied), "--probe", str(folder / "probe"), *words)
-            argv = as_plain_user(python, "-B", "-m", "ocirun_conformance", *options)
-            return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100, check=False)
-
-        yield call
-        nothing_is_left(folder)
 
 
 def test_a_plain_user_judges_rootless_containers(plain_suite: Suite) -> None:

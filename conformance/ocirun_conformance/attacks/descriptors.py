@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocirun_conformance import facility
 from ocirun_conformance.case import case, each, expect, expect_equal, row
 from ocirun_conformance.sentinel import SECRET, Sentinel
 from ocirun_conformance.trial import ok
@@ -91,7 +92,7 @@ def inherited_descriptors(trial: Trial) -> None:
         expect_equal(_beyond(json.loads(done.out)), [], "an executed program's descriptors beyond the three")
 
 
-@case("CVE-2024-21626")
+@case("CVE-2024-21626", needs=[facility.root])
 def the_waiting_process(trial: Trial) -> None:
     """a created container's process holds no folder of the host open"""
     made = trial.created()

@@ -1,4 +1,7 @@
-"""The runtime's own executable, which is what a process runs while it enters a container."""
+"""The runtime's own executable, which is what a process runs while it enters a container.
+
+Only root may look at what a waiting process has mapped (`facility.root`): it is not dumpable.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocirun_conformance import config as configs
-from ocirun_conformance import probe
+from ocirun_conformance import facility, probe
 from ocirun_conformance.case import NotRun, each, expect, row
 from ocirun_conformance.trial import ok, wait_until
 
@@ -70,7 +73,10 @@ def _bundle(trial: Trial, config: Config) -> Bundle:
 PROGRAMS = ("/proc/self/exe", "/bin/link", "/bin/script", "/proc/1/exe")
 
 
-@each(*(row(program.replace("/", "-").strip("-"), "CVE-2019-5736", program) for program in PROGRAMS))
+@each(
+    *(row(program.replace("/", "-").strip("-"), "CVE-2019-5736", program) for program in PROGRAMS),
+    needs=[facility.root],
+)
 def a_program_that_is_the_runtime(trial: Trial, program: str) -> None:
     """the container's program is {0}, and its loader opens what it runs from for writing"""
     files = Files(trial)
@@ -84,7 +90,10 @@ def a_program_that_is_the_runtime(trial: Trial, program: str) -> None:
     files.untouched(made.output)
 
 
-@each(*(row(program.replace("/", "-").strip("-"), "CVE-2019-5736", program) for program in PROGRAMS[:3]))
+@each(
+    *(row(program.replace("/", "-").strip("-"), "CVE-2019-5736", program) for program in PROGRAMS[:3]),
+    needs=[facility.root],
+)
 def an_executed_program_that_is_the_runtime(trial: Trial, program: str) -> None:
     """{0} is executed in a container, and its loader opens what it runs from for writing"""
     files = Files(trial)
@@ -92,7 +101,7 @@ def an_executed_program_that_is_the_runtime(trial: Trial, program: str) -> None:
     files.untouched(made.execute(program).out)
 
 
-@each(row("usual", "CVE-2019-5736", False), row("CAP_SYS_PTRACE", "CVE-2019-5736", True))
+@each(row("usual", "CVE-2019-5736", False), row("CAP_SYS_PTRACE", "CVE-2019-5736", True), needs=[facility.root])
 def a_hunter(trial: Trial, ptrace: bool) -> None:
     """a program that keeps every executable of the runtime it can reach, and tries to open it later (ptrace: {0})"""
     files = Files(trial)

@@ -60,7 +60,7 @@ def baits_of_the_image(trial: Trial) -> None:
         path.write_text("of the image")
     opened = Opened(trial, paths)
     made = trial.started(bundle)
-    ok(made.execute("/probe", "report", options=["--user", "1:1"]), "exec")
+    ok(made.execute("/probe", "report", options=["--user", "0:0" if trial.rootless else "1:1"]), "exec")
     made.execute("/no-such-program")
     made.kill()
     made.wait()
