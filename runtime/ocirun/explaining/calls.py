@@ -182,7 +182,7 @@ CALLS: Final[dict[str, Callable[[Arguments], list[str]] | list[str]]] = {
     "oom.set_score": lambda args: [f'write("/proc/PID/oom_score_adj", "{args[0]}")'],
     "personality.become": lambda args: [f"personality({args[0]:#x})"],
     "program.complete_home": lambda args: ['open("/etc/passwd")'] if not args[0].env.get(b"HOME") else [],
-    "program.enter_cwd": ["fchdir(cwd)"],
+    "program.enter_cwd": ["fchdir(cwd), if that was refused before"],
     "program.execute": _execute,
     "program.find": lambda args: [f"stat({quoted(args[0].argv[0])})" + ("" if b"/" in args[0].argv[0] else " in PATH")],
     "program.open_cwd": lambda args: [f"openat2(root, {quoted(args[0])}, O_PATH), or mkdirat(2)"],

@@ -121,7 +121,7 @@ def _hooks(config: Config) -> list[Effect]:
 
 
 def _told(config: Config) -> list[Effect]:
-    """What is only told: annotations to hooks and `state`, a listener to whoever is asked by the filter."""
+    """What is in no step: annotations for hooks and `state`, the filter's listener, the CPUs for a later `exec`."""
     found = []
     for name, value in (config.get("annotations") or {}).items():
         pointer = f"/annotations/{name.replace('~', '~0').replace('/', '~1')}"
@@ -131,6 +131,11 @@ def _told(config: Config) -> list[Effect]:
         details = [quoted(profile["listenerPath"]), quoted(profile.get("listenerMetadata") or "")]
         text = "tell the listener of the filter"
         found.append(Effect("seccomp", "listener", "/linux/seccomp/listenerPath", text, details, str(details)))
+    affinity: Config = (config.get("process") or {}).get("execCPUAffinity") or {}
+    if affinity:
+        details = [f"{name} {quoted(cpus)}" for name, cpus in sorted(affinity.items())]
+        text = "choose the CPUs of what exec starts"
+        found.append(Effect("scheduler", "exec", "/process/execCPUAffinity", text, details, str(details)))
     return found
 
 

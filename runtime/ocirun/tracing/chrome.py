@@ -7,6 +7,7 @@ number, subsystem and function, and JSON pointer. What is no step has no number.
 from __future__ import annotations
 
 import os
+import stat
 
 from ocirun import bundle
 from ocirun.errors import Failure
@@ -47,16 +48,13 @@ class Trace:
         self.failed = failed
 
 
-def write(path: str, command: str, spans: list[Span], failed: str) -> None:
-    """OSError when it cannot be written."""
-    text = jsontext.pretty(document(command, spans, failed)) + "\n"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    try:
-        data = text.encode("utf-8", "surrogateescape")
-        while data:
-            data = data[os.write(fd, data) :]
-    finally:
-        os.close(fd)
+def write(fd: int, command: str, spans: list[Span], failed: str) -> None:
+    """Replace the content of an open file; OSError when it cannot be written."""
+    data = (jsontext.pretty(document(command, spans, failed)) + "\n").encode("utf-8", "surrogateescape")
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.ftruncate(fd, 0)
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def document(command: str, spans: list[Span], failed: str) -> dict[str, Any]:

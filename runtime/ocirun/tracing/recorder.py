@@ -13,7 +13,7 @@ import os
 import time
 
 from ocirun import log
-from ocirun.errors import Failure, failure
+from ocirun.errors import failure, words
 from ocirun.explaining.sequence import LISTS, name_of
 from ocirun.explaining.words import sentence
 from ocirun.steps import InsideStep, OutsideStep
@@ -60,9 +60,11 @@ def mark_outside(step: OutsideStep, host: Host) -> None:
 
 
 def mark_inside(step: InsideStep, _scene: Scene) -> None:
-    """The time."""
-    page, at = step.args
+    """The time. The first one closes `file`, if it is not -1: init inherits it, and the container must not find it."""
+    page, at, file = step.args
     _note(page, at, time.time_ns())
+    if file >= 0:
+        os.close(file)
 
 
 def _note(page: mmap, at: int, value: int) -> None:
@@ -72,10 +74,11 @@ def _note(page: mmap, at: int, value: int) -> None:
 class _Recorder:
     """The shared memory, and what its slots are about: slot 0 is the process's id, then one for each mark.
 
+    file: opened before anything is made. SECURITY: by its path it could be another one later, as the container likes.
     rows: (the plan's list, the step before which the mark stands, or None at the list's end).
     """
 
-    __slots__ = ("page", "path", "rows", "title")
+    __slots__ = ("file", "page", "rows", "title")
 
     def __init__(self, plan: Plan, request: Request) -> None:
         from ocirun import cold
@@ -83,21 +86,16 @@ class _Recorder:
         cold.enable()
         from mmap import mmap
 
-        self.path = request.trace
         self.title = f"{'run' if request.starts else 'create'} {request.ident}"
         self.rows: list[tuple[str, Step | None]] = []
-        self._writable()
         lists = [name for name, _process, _when in LISTS if name != "launch" or request.starts]
         self.page = mmap(-1, _SLOT * (1 + sum(len(getattr(plan, name)) + 1 for name in lists)))
+        try:
+            self.file = os.open(request.trace, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as problem:
+            raise failure("write the trace", problem, where=request.trace) from None
         for name in lists:
             self._mark(plan, name)
-
-    def _writable(self) -> None:
-        """Before anything is made; closed again, since the container's process inherits what is open."""
-        try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
-        except OSError as problem:
-            raise failure("write the trace", problem, where=self.path) from None
 
     def _mark(self, plan: Plan, name: str) -> None:
         """Put a mark before each step of a list, and one at its end, which the last list does not live to see."""
@@ -105,7 +103,8 @@ class _Recorder:
         for step in [*getattr(plan, name), None]:
             self.rows.append((name, step))
             if name in ("inside", "launch"):
-                marked.append(InsideStep(mark_inside, "", _TEXT, self.page, len(self.rows)))
+                file = self.file if name == "inside" and not marked else -1
+                marked.append(InsideStep(mark_inside, "", _TEXT, self.page, len(self.rows), file))
             else:
                 marked.append(OutsideStep(mark_outside, "", _TEXT, self.page, len(self.rows)))
             if step:
@@ -115,9 +114,11 @@ class _Recorder:
     def finish(self, failed: str) -> None:
         """Write the file. What cannot be written is a warning: the container is there."""
         try:
-            chrome.write(self.path, self.title, self._spans(time.time_ns()), failed)
-        except (Failure, OSError) as problem:
-            log.warning(f"the trace is not written: {problem}")
+            chrome.write(self.file, self.title, self._spans(time.time_ns()), failed)
+        except OSError as problem:
+            log.warning(f"the trace is not written: {words(problem.errno or 0)}")
+        finally:
+            os.close(self.file)
 
     def _value(self, at: int) -> int:
         return int.from_bytes(self.page[at * _SLOT : (at + 1) * _SLOT], "little")

@@ -189,6 +189,7 @@ DIFFERENT: list[tuple[Callable[[Config], object], list[str]]] = [
         "+ fchownat(node, 5, 0)", "+ an existing one gets the uid 5",
     ]),
     (put("hooks", "prestart", 0, "timeout", 3), ["hooks ~ /hooks/prestart/0", "+ timeout 3 s"]),
+    (put("process", "execCPUAffinity", {"initial": "0"}), ["scheduler + /process/execCPUAffinity"]),
     (put("annotations", {"a/b": "1"}), ["annotations + /annotations/a~1b"]),
 ]  # fmt: skip
 
