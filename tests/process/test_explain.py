@@ -241,6 +241,9 @@ def test_exit_codes_of_a_comparison(box: Box) -> None:
     assert "takes text or json" in one_sentence(compared(box, other, other, "--format", "xml").expect(2))
     assert "unknown option --wrong" in one_sentence(compared(box, other, other, "--wrong").expect(2))
     assert "/ociVersion" in one_sentence(compared(box, other, {**other, "ociVersion": 1}).expect(2))
+    other["linux"]["cgroupsPath"] = "a:b:c"
+    said = one_sentence(compared(box, default_config(), other).expect(2))
+    assert f"{box.directory}/second: /linux/cgroupsPath: " in said
     assert "takes A B" in one_sentence(box.runtime.call("diff-config", "one").expect(2))
 
 

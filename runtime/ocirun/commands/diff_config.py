@@ -33,5 +33,9 @@ def _effects(path: str, arguments: Arguments, general: Arguments) -> list[Effect
     from ocirun.explaining.effects import effects
 
     found = explaining.load(path)
-    plan = explaining.composed(found, arguments, general)
+    try:
+        plan = explaining.composed(found, arguments, general)
+    except Failure as problem:
+        problem.where = f"{path}: {problem.where}" if problem.where else path
+        raise
     return effects(plan, found.config, found.path)

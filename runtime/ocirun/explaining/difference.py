@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ocirun import log
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -113,7 +115,7 @@ def render(found: list[Difference]) -> str:
         lines += details[:_MOST]
         if len(details) > _MOST:
             lines.append(f"      and {len(details) - _MOST} more")
-    return "\n".join("\n".join(lines) + "\n" for lines in blocks.values())
+    return "\n".join("".join(f"{log.printable(line)}\n" for line in lines) for lines in blocks.values())
 
 
 def document(found: list[Difference]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocirun import log
 from ocirun.explaining.sequence import name_of
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ def render(phases: list[Phase]) -> str:
         lines = [f"{_NAMES[phase.process]}: {phase.when}"]
         for entry in phase.entries:
             lines += _entry(entry, told)
-        blocks.append("\n".join(lines) + "\n")
+        blocks.append("".join(f"{log.printable(line)}\n" for line in lines))
     return "\n".join(blocks)
 
 

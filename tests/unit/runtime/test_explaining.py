@@ -82,6 +82,20 @@ def test_text(phases: Callable[[Config], list[Phase]]) -> None:
     assert len([line for line in lines if line.endswith(": mounts lie in the root")]) == 2  # one for each kind
 
 
+def test_words_of_the_config_do_nothing_to_a_terminal(phases: Callable[[Config], list[Phase]]) -> None:
+    config = default_config("\x1b[2J\u2028")
+    config["mounts"].append({"destination": "/a\nb", "type": "tmpfs"})
+    for shown in (text.render(phases(config)), mermaid.render(phases(config))):
+        assert "/a\\x0ab" in shown
+        assert all(line.isprintable() for line in shown.split("\n"))
+
+
+def test_without_a_program(phases: Callable[[Config], list[Phase]]) -> None:
+    config = default_config()
+    del config["process"]
+    assert [each.text for each in phases(config)[-1].entries][-1] == "READY"
+
+
 def test_json(phases: Callable[[Config], list[Phase]]) -> None:
     made = document.document(Bundle("/b", "", {}), "web", phases(sample()))
     read = json.loads(jsontext.pretty(made))
