@@ -63,7 +63,7 @@ def explained(box: Box) -> list[tuple[Any, ...]]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
-    """(the file, its steps in the order of their numbers), after a look at its form."""
+    """(the file, its steps in its order, which is that of time in each process), after a look at its form."""
     document = json.loads(path.read_text())
     names: dict[int, str] = {}
     steps = []
@@ -81,7 +81,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
             steps.append((event["args"]["number"], event["name"], event["args"]["step"], event["args"]["pointer"]))
     assert set(names) == set(ends)
     assert sorted(names.values()) in (["init", "runtime"], ["runtime"])
-    return document, sorted(steps)
+    return document, steps
 
 
 def calls(trace: str) -> list[str]:

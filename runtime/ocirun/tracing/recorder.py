@@ -53,10 +53,10 @@ def record(plan: Plan, request: Request, deed: Callable[[], T]) -> T:
 
 
 def mark_outside(step: OutsideStep, host: Host) -> None:
-    """The time, and which process the container's is once there is one."""
-    page, at = step.args
+    """The time, and whom else to ask afterwards."""
+    page, at, hosts = step.args
     _note(page, at, time.time_ns())
-    _note(page, 0, host.pid)
+    hosts[:] = [host]
 
 
 def mark_inside(step: InsideStep, _scene: Scene) -> None:
@@ -72,13 +72,14 @@ def _note(page: mmap, at: int, value: int) -> None:
 
 
 class _Recorder:
-    """The shared memory, and what its slots are about: slot 0 is the process's id, then one for each mark.
+    """The shared memory, with a slot for each mark, and what the slots are about.
 
     file: opened before anything is made. SECURITY: by its path it could be another one later, as the container likes.
+    hosts: the one that does the steps, once it has begun.
     rows: (the plan's list, the step before which the mark stands, or None at the list's end).
     """
 
-    __slots__ = ("file", "page", "rows", "title")
+    __slots__ = ("file", "hosts", "page", "rows", "title")
 
     def __init__(self, plan: Plan, request: Request) -> None:
         from ocirun import cold
@@ -87,9 +88,10 @@ class _Recorder:
         from mmap import mmap
 
         self.title = f"{'run' if request.starts else 'create'} {request.ident}"
+        self.hosts: list[Host] = []
         self.rows: list[tuple[str, Step | None]] = []
         lists = [name for name, _process, _when in LISTS if name != "launch" or request.starts]
-        self.page = mmap(-1, _SLOT * (1 + sum(len(getattr(plan, name)) + 1 for name in lists)))
+        self.page = mmap(-1, _SLOT * sum(len(getattr(plan, name)) + 1 for name in lists))
         try:
             self.file = os.open(request.trace, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as problem:
@@ -101,20 +103,25 @@ class _Recorder:
         """Put a mark before each step of a list, and one at its end, which the last list does not live to see."""
         marked: list[Step] = []
         for step in [*getattr(plan, name), None]:
+            at = len(self.rows)
             self.rows.append((name, step))
             if name in ("inside", "launch"):
                 file = self.file if name == "inside" and not marked else -1
-                marked.append(InsideStep(mark_inside, "", _TEXT, self.page, len(self.rows), file))
+                marked.append(InsideStep(mark_inside, "", _TEXT, self.page, at, file))
             else:
-                marked.append(OutsideStep(mark_outside, "", _TEXT, self.page, len(self.rows)))
+                marked.append(OutsideStep(mark_outside, "", _TEXT, self.page, at, self.hosts))
             if step:
                 marked.append(step)
         setattr(plan, name, marked[:-1] if name == "launch" else marked)
 
     def finish(self, failed: str) -> None:
-        """Write the file. What cannot be written is a warning: the container is there."""
+        """Write the file. What cannot be written is a warning: the container is there, or the failure said.
+
+        A step that has failed ended when all was given up, not when all was taken back.
+        """
+        end = next((host.failed for host in self.hosts if failed and host.failed), time.time_ns())
         try:
-            chrome.write(self.file, self.title, self._spans(time.time_ns()), failed)
+            chrome.write(self.file, self.title, self._spans(end), failed)
         except OSError as problem:
             log.warning(f"the trace is not written: {words(problem.errno or 0)}")
         finally:
@@ -123,11 +130,11 @@ class _Recorder:
     def _value(self, at: int) -> int:
         return int.from_bytes(self.page[at * _SLOT : (at + 1) * _SLOT], "little")
 
-    def _spans(self, now: int) -> list[Span]:
-        """Each step that was begun, from its mark to the next one of its process, the last one to `now`."""
+    def _spans(self, last: int) -> list[Span]:
+        """Each step that was begun, from its mark to the next one of its process, the last one to `last`."""
         processes = {name: process for name, process, _when in LISTS}
-        pids = {"runtime": os.getpid(), "init": self._value(0)}
-        times = [self._value(at) for at in range(1, len(self.rows) + 1)]
+        pids = {"runtime": os.getpid(), "init": next((host.pid for host in self.hosts), 0)}
+        times = [self._value(at) for at in range(len(self.rows))]
         spans: list[Span] = []
         number = 0
         for at, (name, step) in enumerate(self.rows):
@@ -136,7 +143,7 @@ class _Recorder:
                 continue
             process = processes[name]
             later = [times[then] for then in range(at + 1, len(self.rows)) if processes[self.rows[then][0]] == process]
-            end = next((each for each in later if each), now)
+            end = next((each for each in later if each), last)
             span = Span(process, pids[process], times[at], end)
             if step:
                 span.name, span.number, span.step, span.pointer = sentence(step), number, name_of(step), step.pointer
