@@ -88,19 +88,20 @@ def told(found: list[Problem]) -> Failure:
     return Failure(sentence, hint="\n".join(part for part in (first.hint, more) if part))
 
 
-def load(directory: str) -> Bundle:
-    """Read and check the config.json of a bundle's directory."""
+def load(directory: str, name: str = "config.json") -> Bundle:
+    """Read and check the configuration of a bundle's directory."""
     path = os.path.abspath(directory or ".")
-    text, config = read_json(f"{path}/config.json", "the configuration")
+    file = f"{path}/{name}"
+    text, config = read_json(file, "the configuration")
     strange: list[object] = []
     pointer = accept.accept(config, strange)
     if pointer is not None:
-        raise _explained(f"{path}/config.json", text, pointer)
+        raise _explained(file, text, pointer)
     problems = rules.check(config)
     if problems:
-        raise _explained(f"{path}/config.json", text, problems[0][0])
+        raise _explained(file, text, problems[0][0])
     if strange:
-        warn_unknown(f"{path}/config.json", text, config)
+        warn_unknown(file, text, config)
     if version.is_newer(config["ociVersion"]):
         log.warning(
             f"/ociVersion: the configuration is made for version {config['ociVersion']} of the specification, "

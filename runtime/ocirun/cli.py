@@ -176,9 +176,14 @@ def main(words: list[str]) -> int:
         return _report(Failure(f"load the runtime's own code: {problem}"), about)
 
 
+def _named(about: list[str]) -> Command | None:
+    return next((each for each in options.COMMANDS if about[:1] == [each.name]), None)
+
+
 def _deed(about: list[str]) -> str:
     """What the command is there for: of a failure that nobody has named better."""
-    return next((each.help for each in options.COMMANDS if about[:1] == [each.name]), "begin")
+    command = _named(about)
+    return command.help if command else "begin"
 
 
 def _report(problem: Failure, about: list[str]) -> int:
@@ -191,7 +196,8 @@ def _report(problem: Failure, about: list[str]) -> int:
     hint = problem.hint or (_OLD_KERNEL if problem.errno == _ENOSYS else "")
     if hint:
         log.write_all(2, "\n".join(map(log.printable, f"hint: {hint}\n".split("\n"))))
-    return problem.code or EXIT_ERROR
+    command = _named(about)
+    return (command.error if command else 0) or problem.code or EXIT_ERROR
 
 
 def state_root(general: Arguments) -> str:

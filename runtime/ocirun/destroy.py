@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from ocirun import log, state
 from ocirun.errors import Failure, doing
@@ -27,6 +28,7 @@ _EXIT_SECONDS: Final = 10
 def undo(host: Host, run_poststop: bool) -> None:
     """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
     signals.hold_interrupt()
+    host.failed = time.time_ns()
     end_child(host)
     _close_all(host)
     for problem in release(host.entry, host):

@@ -31,12 +31,23 @@ class Option:
 
 
 class Command:
-    """One command. `least` and `most` count the positionals (-1: no end); `tail`: what follows is the program's."""
+    """One command. `least` and `most` count the positionals (-1: no end); `tail`: what follows is the program's.
 
-    __slots__ = ("help", "least", "most", "name", "options", "tail", "usage")
+    error: the exit code of all that fails, where 1 is an answer; else 0.
+    """
+
+    __slots__ = ("error", "help", "least", "most", "name", "options", "tail", "usage")
 
     def __init__(
-        self, name: str, usage: str, text: str, options: tuple[Option, ...], least: int, most: int, tail: bool = False
+        self,
+        name: str,
+        usage: str,
+        text: str,
+        options: tuple[Option, ...],
+        least: int,
+        most: int,
+        tail: bool = False,
+        error: int = 0,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -45,11 +56,12 @@ class Command:
         self.least = least
         self.most = most
         self.tail = tail
+        self.error = error
 
     @property
     def module(self) -> str:
         """The module that does it."""
-        return f"ocirun.commands.{self.name}"
+        return f"ocirun.commands.{self.name.replace('-', '_')}"
 
 
 GLOBAL: Final = (
@@ -71,7 +83,14 @@ _CREATE: Final = (
     Option("no-pivot", FLAG, "enter the root without pivot_root(2)"),
     Option("no-new-keyring", FLAG, "keep the caller's session keyring"),
     Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
+    Option("trace", TEXT, "file for the time of each step, as Perfetto, chrome://tracing and `trace` read it"),
 )
+
+_PLANNED: Final = (
+    *(each for each in _CREATE if each.name in ("bundle", "no-pivot", "no-new-keyring")),
+    Option("id", TEXT, "the container's id; default: ID"),
+)
+"""Of commands that only plan: what changes a plan."""
 
 _UPDATE: Final = (
     Option("resources", TEXT, "file with a linux.resources object (config-linux.md), - is standard input", "r"),
@@ -194,6 +213,15 @@ COMMANDS: Final = (
             Option("lsm-mount-context", TEXT, "SELinux context of the mounts"),
         ), 1, 1,
     ),
+    Command(
+        "explain", "[BUNDLE]", "print what a `run` of a bundle would do, step by step, without doing it",
+        (*_PLANNED, Option("format", TEXT, "text, json or mermaid")), 0, 1,
+    ),
+    Command(
+        "diff-config", "A B", "print what two bundles, or their config.json, do differently (exit code 1; 0: nothing)",
+        (*_PLANNED[1:], Option("format", TEXT, "text or json")), 2, 2, error=2,
+    ),
+    Command("trace", "FILE", "draw the file of `run --trace`", (), 1, 1),
     Command(
         "spec", "", "write a config.json to begin with",
         (

@@ -43,10 +43,23 @@ class Host:
     cgroup_fd: a cgroup2 directory for CLONE_INTO_CGROUP, -1 without.
     proc:      O_PATH descriptor of the host's procfs.
     made:      mount points that the container's process has made in the image's root, see `sync.MADE`.
+    failed:    when all of it was given up (nanoseconds since 1970), 0 otherwise.
     terminal:  the pty's master of a foreground `run`, -1 otherwise.
     """
 
-    __slots__ = ("cgroup_fd", "channel", "entry", "made", "pid", "pidfd", "plan", "proc", "record", "terminal")
+    __slots__ = (
+        "cgroup_fd",
+        "channel",
+        "entry",
+        "failed",
+        "made",
+        "pid",
+        "pidfd",
+        "plan",
+        "proc",
+        "record",
+        "terminal",
+    )
 
     def __init__(self, entry: Entry, plan: Plan) -> None:
         self.entry = entry
@@ -58,6 +71,7 @@ class Host:
         self.made: list[bytes] = []
         self.proc = files.open_proc()
         self.terminal = -1
+        self.failed = 0
         self.channel: Channel
 
     def save(self) -> None:

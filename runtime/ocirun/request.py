@@ -20,6 +20,7 @@ class Request:
     notify: a supervisor waits for the program to say that it is ready (NOTIFY_SOCKET).
     starts: the program runs in the same command.
     cache: directory of compiled programs.
+    trace: file for the time of each step, or "".
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Request:
         "root",
         "starts",
         "systemd_cgroup",
+        "trace",
     )
 
     def __init__(self, arguments: Arguments, general: Arguments, root: str) -> None:
@@ -46,6 +48,7 @@ class Request:
         self.console_socket = _absolute(arguments.text("console-socket"))
         self.pidfd_socket = _absolute(arguments.text("pidfd-socket"))
         self.pid_file = _absolute(arguments.text("pid-file"))
+        self.trace = _absolute(arguments.text("trace"))
         self.no_pivot = arguments.flag("no-pivot")
         self.no_new_keyring = arguments.flag("no-new-keyring")
         self.preserve_fds = arguments.number("preserve-fds")

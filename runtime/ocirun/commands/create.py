@@ -16,6 +16,6 @@ def run(arguments: Arguments, general: Arguments) -> int:
     request = Request(arguments, general, cli.state_root(general))
     found = bundle.load(arguments.text("bundle"))
     plan = preparing.plan(found, request)
-    host = parent.create(found, plan, request)
+    host = preparing.timed(plan, request, lambda: parent.create(found, plan, request))
     preparing.settle(host, request, state.CREATED, sync.WAIT)
     return 0

@@ -12,11 +12,14 @@ from ocirun.sync import Gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
 
     from ocirun.bundle import Bundle
     from ocirun.parent import Host
     from ocirun.request import Request
+
+    T = TypeVar("T")
 
 _RECEIVER: Final = "run.oci.pidfd_receiver"
 
@@ -50,6 +53,15 @@ def _pidfd_receiver(config: dict[str, Any]) -> str:
     if not path.startswith("/"):
         raise Failure(f"send the pidfd: {path!r} is not an absolute path", where=f"/annotations/{_RECEIVER}")
     return path
+
+
+def timed(plan: Plan, request: Request, deed: Callable[[], T]) -> T:
+    """Do `deed`, which does the plan; with --trace the time of each step is written to that file."""
+    if not request.trace:
+        return deed()
+    from ocirun.tracing import recorder
+
+    return recorder.record(plan, request, deed)
 
 
 def settle(host: Host, request: Request, phase: str, message: bytes) -> None:

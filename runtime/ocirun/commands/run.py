@@ -10,9 +10,11 @@ from ocirun.sync import StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocirun.bundle import Bundle
     from ocirun.cli import Arguments
     from ocirun.linux.readiness import Readiness
     from ocirun.parent import Host
+    from ocirun.plan import Plan
     from ocirun.state import Entry
 
 
@@ -24,8 +26,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
         raise Failure("run the program: the configuration has no process", where="/process")
     plan = preparing.plan(found, request)
     if request.detached:
-        host = parent.create(found, plan, request)
-        readiness = _start(host, request)
+        host, readiness = preparing.timed(plan, request, lambda: _begin(found, plan, request))
         if readiness:
             host.entry.unlock()
             readiness.wait()
@@ -35,8 +36,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
     if not arguments.flag("no-subreaper"):
         foreground.adopt_orphans()
     supervisor = foreground.Foreground()
-    host = parent.create(found, plan, request)
-    readiness = _start(host, request)
+    host, readiness = preparing.timed(plan, request, lambda: _begin(found, plan, request))
     host.entry.unlock()  # pause or delete --force must not wait for the program's end
     needed = foreground.ALL if _gives_rights(host.entry) else foreground.TO_DELETE
     kept = (host.pidfd, host.terminal, host.entry.fd, readiness.fd if readiness else -1)
@@ -63,6 +63,12 @@ def delete_finished(entry: Entry) -> None:
             return
         raise
     destroy.delete(entry)
+
+
+def _begin(found: Bundle, plan: Plan, request: Request) -> tuple[Host, Readiness | None]:
+    """Create and start."""
+    host = parent.create(found, plan, request)
+    return host, _start(host, request)
 
 
 def _start(host: Host, request: Request) -> Readiness | None:

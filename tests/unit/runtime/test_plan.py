@@ -9,7 +9,9 @@ import pytest
 
 from ocirun.bundle import Bundle
 from ocirun.errors import Failure
+from ocirun.explaining.order import ORDER
 from ocirun.linux import lsm
+from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy
 from ocirun.linux.masks import mask
 from ocirun.linux.mounts import mount_filesystem
 from ocirun.plan import compose
@@ -63,43 +65,65 @@ def test_the_config_of_everything_is_acceptable(config: Config) -> None:
     assert rules.check(whole) == []
 
 
-ORDER = [
-    ("cgroup.enter", "rootfs.attach_root", "before the process makes anything that counts"),
-    ("idmap.become_root", "rootfs.attach_root", "what is made belongs to the container's root"),
-    ("sysctl.write", "mounts.mount_filesystem", "through the host's procfs"),
-    ("rootfs.cut_propagation", "rootfs.attach_root", "the host must not see the new root"),
-    ("rootfs.attach_root", "mounts.mount_filesystem", "mounts lie in the root"),
-    ("mounts.mount_filesystem", "mounts.attach_bind", "the order of the config"),
-    ("mounts.attach_bind", "devices.bind", "/dev is a mount"),
-    ("devices.link_standard", "console.open_pty", "its devpts is a mount"),
-    ("mounts.attach_bind", "masks.make_readonly", "no mount lies on a mask"),
-    ("console.open_pty", "masks.make_readonly", "no mount lies on a mask"),
-    ("program.open_cwd", "rootfs.make_readonly", "it may have to be made"),
-    ("masks.mask", "rootfs.pivot_root", "the host's /dev/null covers files"),
-    ("masks.mask", "lifecycle.ask_for_hooks", "hooks see the environment that was made"),
-    ("lifecycle.ask_for_hooks", "lifecycle.run_hook", "createRuntime comes before createContainer"),
-    ("lifecycle.run_hook", "rootfs.pivot_root", "createContainer comes before the pivot"),
-    ("rootfs.make_readonly", "rootfs.pivot_root", "on the descriptor, while it is the root's"),
-    ("rootfs.pivot_root", "capabilities.cut_bounding", "the pivot needs the rights"),
-    ("capabilities.cut_bounding", "credentials.set_groups", "while CAP_SETPCAP is there"),
-    ("credentials.set_groups", "credentials.set_gid", "while CAP_SETGID is there"),
-    ("credentials.set_gid", "credentials.set_uid", "while CAP_SETGID is there"),
-    ("credentials.set_uid", "capabilities.set_capabilities", "setresuid clears the effective set"),
-    ("capabilities.set_capabilities", "lifecycle.set_no_new_privileges", "then they cannot grow"),
-    ("credentials.set_uid", "program.enter_cwd", "with the program's rights"),
-    ("program.try_cwd", "credentials.set_groups", "with the runtime's rights"),
-    ("lifecycle.stand_in_root", "lifecycle.run_hook", "the working directory of createContainer hooks"),
-    ("credentials.set_uid", "program.find", "with the program's rights"),
-]
+def joining(config: Config) -> Config:
+    """Another one: namespaces by path, devices of the host, no user namespace, a policy that only the process sets."""
+    whole = everything(config)
+    linux = whole["linux"]
+    linux["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc")]
+    linux["namespaces"] += [{"type": "network", "path": "/proc/1/ns/net"}]
+    del linux["uidMappings"], linux["gidMappings"]
+    linux["netDevices"] = {"eth7": {}}
+    linux["intelRdt"] = {"closID": "group"}
+    whole["process"]["scheduler"] = {"policy": "SCHED_BATCH"}
+    whole["process"]["apparmorProfile"] = "profile"
+    return whole
 
 
-@pytest.mark.parametrize(("first", "second", "why"), ORDER)
-def test_order_inside(composed: Callable[..., Plan], config: Config, first: str, second: str, why: str) -> None:
-    inside = names(composed(everything(config)).inside)
-    last_of_first = len(inside) - 1 - inside[::-1].index(first)
-    if first == "mounts.mount_filesystem" and second == "mounts.attach_bind":
-        last_of_first = inside.index(first)
-    assert last_of_first < inside.index(second), why
+def unified(config: Config) -> Config:
+    """The container's user owns its cgroup; clocks are shifted."""
+    whole = everything(config)
+    whole["linux"]["namespaces"].append({"type": "time"})
+    whole["linux"]["timeOffsets"] = {"boottime": {"secs": 1}}
+    whole["mounts"][-2]["options"] = ["rshared"]
+    del whole["linux"]["resources"]
+    return whole
+
+
+@pytest.fixture
+def plans(
+    facts: Facts, make_request: Callable[..., Request], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> list[list[str]]:
+    """The steps of whole plans, so various that each rule about the order says something about one of them."""
+    monkeypatch.setattr(lsm, "apparmor_enabled", lambda: True)
+    facts._resctrl = "/nowhere/resctrl"
+    found = []
+    for change in (everything, joining, unified):
+        if change is unified:
+            facts._cgroups = Hierarchies([], Hierarchy((), "/nowhere/unified", "/"))
+        plan = compose(Bundle("/b", "", change(copy.deepcopy(config))), facts, make_request("run"))
+        found.append(names([*plan.outside, *plan.adopt, *plan.inside, *plan.ready, *plan.launch]))
+    return found
+
+
+def test_the_order(plans: list[list[str]]) -> None:
+    """What `explain` gives as reasons: each row is about a plan of these, and holds in all."""
+    silent, broken = [], []
+    for first, later, why in ORDER:
+        both = [plan for plan in plans if first in plan and later in plan]
+        if not both:
+            silent.append((first, later))
+        broken += [(first, later, why) for plan in both if _last(plan, first) > plan.index(later)]
+    assert (silent, broken) == ([], [])
+
+
+def test_mounts_have_the_order_of_the_config(composed: Callable[..., Plan], config: Config) -> None:
+    whole = everything(config)
+    mounted = [step.args[0].decode() for step in composed(whole).inside if step.room == "mounts"]
+    assert mounted == [each["destination"] for each in whole["mounts"]]
+
+
+def _last(plan: list[str], name: str) -> int:
+    return len(plan) - 1 - plan[::-1].index(name)
 
 
 def test_order_of_launching(composed: Callable[..., Plan], config: Config) -> None:
