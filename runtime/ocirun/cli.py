@@ -167,13 +167,13 @@ def main(words: list[str]) -> int:
         signals.ignore_broken_pipes()
         return _run(words, general, about)
     except Failure as problem:
-        return _report(problem, about)
+        return report(problem, about)
     except OSError as problem:
-        return _report(failure(_deed(about), problem), about)
+        return report(failure(_deed(about), problem), about)
     except MemoryError:
-        return _report(Failure("out of memory"), about)
+        return report(Failure("out of memory"), about)
     except ImportError as problem:
-        return _report(Failure(f"load the runtime's own code: {problem}"), about)
+        return report(Failure(f"load the runtime's own code: {problem}"), about)
 
 
 def _named(about: list[str]) -> Command | None:
@@ -186,8 +186,11 @@ def _deed(about: list[str]) -> str:
     return command.help if command else "begin"
 
 
-def _report(problem: Failure, about: list[str]) -> int:
-    """The sentence into the log and on stderr, the hint on stderr only; gives the exit code."""
+def report(problem: Failure, about: list[str]) -> int:
+    """Tell of a failure: the sentence into the log and on stderr, the hint on stderr only. Returns the exit code.
+
+    about: the command and the container's id, as far as they are known.
+    """
     named = " ".join(each if each.isprintable() else repr(each) for each in about)
     sentence = log.printable(f"{named}: {problem}" if about else str(problem))
     if log.to_file():

@@ -114,6 +114,8 @@ _UPDATE: Final = (
     Option("kernel-memory-tcp", TEXT, "buffers of its TCP sockets, on cgroup v1", hidden=True),
 )
 
+_REGEX: Final = Option("regex", FLAG, "ID is a regular expression, for all containers whose id has a match", "r")
+
 _CRIU: Final = (
     Option("image-path", TEXT, "directory of the images; default: checkpoint"),
     Option("work-path", TEXT, "directory of CRIU's log and other files; default: that of the images"),
@@ -142,11 +144,11 @@ COMMANDS: Final = (
     Command("state", "ID", "print the state of a container as JSON", (), 1, 1),
     Command(
         "kill", "ID [SIGNAL]", "send a signal (default: its stopSignal, or SIGTERM) to the container's process",
-        (Option("all", FLAG, "send it to every process of the container", "a"),), 1, 2,
+        (Option("all", FLAG, "send it to every process of the container", "a"), _REGEX), 1, 2,
     ),
     Command(
         "delete", "ID", "delete a stopped container",
-        (Option("force", FLAG, "kill it first if it runs; no error if it does not exist", "f"),), 1, 1,
+        (Option("force", FLAG, "kill it first if it runs; no error if it does not exist", "f"), _REGEX), 1, 1,
     ),
     Command(
         "exec", "ID COMMAND [ARG…]", "run another process in a running container",
@@ -188,6 +190,11 @@ COMMANDS: Final = (
             Option("stats", FLAG, "print the statistics once"),
         ), 1, 1,
     ),
+    Command(
+        "usage", "[ID…]", "print what containers use now; without an id, all that run",
+        (Option("format", TEXT, "table or json", "f"),), 0, -1,
+    ),
+    Command("wait", "ID", "wait for the end of a container's program, and print its exit code", (), 1, 1),
     Command(
         "checkpoint", "ID", "save the processes of a running container to files, with CRIU",
         (

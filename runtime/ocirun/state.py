@@ -328,6 +328,14 @@ def _open(root: str, ident: str) -> Entry:
         raise failure("open the state directory", problem, where=path) from None
 
 
+def names(root: str) -> list[str]:
+    """What may be ids of containers below a state directory, in their order; none where there is no such directory."""
+    try:
+        return sorted(name for name in os.listdir(root) if _ID_CHARACTERS.issuperset(name))
+    except FileNotFoundError:
+        return []
+
+
 def find(root: str, ident: str) -> Entry:
     """The container's folder with its record loaded. A container is there as soon as it has a record."""
     entry = _open(root, ident)

@@ -16,12 +16,21 @@ def run(arguments: Arguments, general: Arguments) -> int:
     A `created` container may be deleted, although runtime.md allows it for `stopped` ones only: engines depend on
     runc's way, which kills its process first.
     """
-    force = arguments.flag("force")
+    root, force = cli.state_root(general), arguments.flag("force")
+    if arguments.flag("regex"):
+        from ocirun import several
+
+        return several.each("delete", root, arguments.positionals[0], lambda ident: _delete(root, ident, force))
+    _delete(root, arguments.positionals[0], force)
+    return 0
+
+
+def _delete(root: str, ident: str, force: bool) -> None:
     try:
-        entry = state.hold(cli.state_root(general), arguments.positionals[0])
+        entry = state.hold(root, ident)
     except state.UnknownContainer:
         if force:
-            return 0
+            return
         raise
     except state.Damaged as damage:
         if not force:
@@ -29,7 +38,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
         from ocirun import salvage
 
         salvage.delete(damage)
-        return 0
+        return
     status = entry.status()
     if status == state.CREATED or force:
         destroy.kill_and_wait(entry)
@@ -37,4 +46,3 @@ def run(arguments: Arguments, general: Arguments) -> int:
         hint = "--force kills it first"
         raise Failure(f"the container is not stopped: {status}", hint=hint)
     destroy.delete(entry)
-    return 0

@@ -53,20 +53,21 @@ def run(arguments: Arguments, general: Arguments) -> int:
     entry = state.find(cli.state_root(general), arguments.positionals[0])
     status = entry.life()
     if status not in (state.CREATED, state.RUNNING):
-        raise _not_running(status)
+        raise not_running(status)
     if not entry.record["cgroup"]:
         raise Failure("the container has no cgroup of its own, so that it has no statistics")
     if arguments.flag("stats"):
         found = statistics(entry)
         if found is None:
-            raise _not_running(state.STOPPED)
+            raise not_running(state.STOPPED)
         _print(found)
         return 0
     _follow(entry, interval)
     return 0
 
 
-def _not_running(status: str) -> Failure:
+def not_running(status: str) -> Failure:
+    """The words of runc's."""
     return Failure(f"container not running: it is {status}")
 
 
@@ -89,7 +90,7 @@ def _follow(entry: Entry, interval: int) -> None:
     """Wait for the next of: a kill, the time for statistics, the end of the container, the end of the reader."""
     from ocirun.linux import cgroup
 
-    pidfd = _hold(entry)
+    pidfd = hold(entry)
     watch = cgroup.watch_memory(entry.record["cgroup"])
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -116,14 +117,14 @@ def _follow(entry: Entry, interval: int) -> None:
             due = max(due + interval / 1e9, time.monotonic())
 
 
-def _hold(entry: Entry) -> int:
+def hold(entry: Entry) -> int:
     """A pidfd of the first process, which is that process and not another one with its number."""
     try:
         pidfd = kernel.pidfd_open(entry.record["pid"])
     except raw.KernelError:
-        raise _not_running(state.STOPPED) from None
+        raise not_running(state.STOPPED) from None
     if not entry.alive():
-        raise _not_running(state.STOPPED)
+        raise not_running(state.STOPPED)
     return pidfd
 
 

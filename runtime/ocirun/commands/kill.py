@@ -28,27 +28,36 @@ _STOP_SIGNAL: Final = "org.opencontainers.image.stopSignal"
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the signal was sent. With --all a stopped container is no error: shims call it to clean up."""
     ident, *rest = arguments.positionals
-    number = signal_number(rest[0]) if rest else 0
-    if number is None:
+    number = signal_number(rest[0]) if rest else None
+    if rest and number is None:
         raise Failure(f"unknown signal {rest[0]!r}")
-    entry = state.find(cli.state_root(general), ident)
-    if not rest:
+    root, everyone = cli.state_root(general), arguments.flag("all")
+    if arguments.flag("regex"):
+        from ocirun import several
+
+        return several.each("kill", root, ident, lambda name: _kill(state.find(root, name), number, everyone))
+    _kill(state.find(root, ident), number, everyone)
+    return 0
+
+
+def _kill(entry: Entry, number: int | None, everyone: bool) -> None:
+    """Send a signal, or without one the container's own."""
+    if number is None:
         number = _stop_signal(entry)
     status = entry.life()
-    if arguments.flag("all") and status != state.CREATING:
+    if everyone and status != state.CREATING:
         if entry.record.get("cgroup"):
             from ocirun.linux import cgroup
 
             cgroup.kill_all(entry.record["cgroup"], number)
-            return 0
+            return
         if status == state.STOPPED:
-            return 0
+            return
     if status in (state.STOPPED, state.CREATING):
         raise Failure(f"container not running: it is {status}")
     _send(entry, number)
     if number == SIGKILL:
         _let_die(entry.record.get("cgroup"))
-    return 0
 
 
 def _let_die(record: dict[str, Any] | None) -> None:

@@ -33,12 +33,8 @@ def run(arguments: Arguments, general: Arguments) -> int:
 
 
 def _documents(root: str) -> list[dict[str, Any]]:
-    try:
-        names = sorted(os.listdir(root))
-    except FileNotFoundError:
-        return []
     found = []
-    for name in names:
+    for name in state.names(root):
         try:
             entry = state.find(root, name)
         except state.Damaged as damage:
@@ -68,10 +64,13 @@ def owner_name(uid: int) -> str:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Columns as wide as their content, like runc's."""
-    rows: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
+    """runc's columns."""
     keys = ("id", "pid", "status", "bundle", "created", "owner")
-    rows += [tuple(str(each.get(key, "")) for key in keys) for each in found]
-    widths = [max(len(row[at]) for row in rows) + 2 for at in range(len(keys))]
+    return aligned([[key.upper() for key in keys], *([str(each.get(key, "")) for key in keys] for each in found)])
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Lines with columns as wide as their content; the first row is the heading."""
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     lines = ("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines) + "\n"

@@ -25,6 +25,8 @@ CLONE_NEWNET: Final = 0x40000000
 CLONE_PARENT: Final = 0x00008000
 NS_GET_NSTYPE: Final = 0xB703
 NS_GET_USERNS: Final = 0xB701
+PIDFD_GET_INFO: Final = 0xC040FF0B
+PIDFD_INFO_EXIT: Final = 1 << 3
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -134,20 +136,44 @@ def namespace_type(fd: int) -> int:
     return raw.call("ioctl", raw.IOCTL, fd, NS_GET_NSTYPE, 0, detail="NS_GET_NSTYPE")
 
 
+def exit_status(pidfd: int, pid: int, began: int) -> int | None:
+    """How a process has ended, as a status of waitpid(2); None when nobody knows any more.
+
+    pidfd, pid, began: a descriptor that has become readable, and the number and start time of its process.
+    Until its parent has asked, /proc/PID/stat has it (field 52, proc(5)), which tells others than root 0. Afterwards it
+    is in the pidfd (linux/pidfd.h, PIDFD_INFO_EXIT, since Linux 6.15).
+    """
+    fields = _stat(pid)
+    if os.geteuid() == 0 and fields and fields[0] == b"Z" and int(fields[19]) == began:
+        return int(fields[49])
+    info = bytearray(PIDFD_INFO_EXIT.to_bytes(8, "little") + bytes(56))
+    try:
+        raw.call("ioctl", raw.IOCTL, pidfd, PIDFD_GET_INFO, info, detail="PIDFD_GET_INFO")
+    except raw.KernelError:
+        return None
+    known = int.from_bytes(info[:8], "little") & PIDFD_INFO_EXIT
+    return int.from_bytes(info[60:], "little") if known else None
+
+
 def start_time(pid: int) -> int:
     """Start time of a process in clock ticks since boot: field 22 of /proc/PID/stat (proc(5)); 0 when it is gone.
 
     A zombie counts as gone: its program has exited, only its parent has not looked yet.
     """
+    fields = _stat(pid)
+    return 0 if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the third on; empty when there is no such process."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return []
     try:
         text = os.read(fd, 2048)
     except ProcessLookupError:
-        return 0
+        return []
     finally:
         os.close(fd)
-    fields = text[text.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    return text[text.rindex(b")") + 2 :].split()
