@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.meta]
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
     "ocirun.cold", "ocirun.manual", "ocirun_spec.cautions", "ocirun_spec.positions", "ocirun_spec.problems",
-    "ocirun.linux.cgroup.systemd.bus", "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
+    "ocirun.linux.cgroup.systemd.bus", "ocirun.linux.seccomp.build", "ocirun.several", "ocirun.tracing.recorder",
 )  # fmt: skip
 """Imported inside a function, where the hot way has ended: a person waits, or a compiler or systemd is asked."""
 ALLOWED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from support.command import DEFAULT_TIMEOUT, wait_for
 from support.facility import requires
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from process.box import Box
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
@@ -28,13 +31,24 @@ def kept() -> str:
     return "" if numbers >= (6, 15) else "not this lane: Linux before 6.15 forgets how a process has ended"
 
 
-def waiting(box: Box) -> subprocess.Popen[str]:
+@contextmanager
+def waiting(box: Box) -> Iterator[subprocess.Popen[str]]:
     """The command, once it looks at the container's process."""
     argv = [str(box.runtime.path), "--root", str(box.runtime.root), "wait", box.ident]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    folder = Path(f"/proc/{process.pid}/fdinfo")
-    wait_for(lambda: any("\nPid:" in each.read_text() for each in folder.iterdir()), what="wait having a pidfd")
-    return process
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lambda: holds_a_pidfd(process.pid), what="wait having a pidfd")
+            yield process
+        finally:
+            process.kill()
+
+
+def holds_a_pidfd(pid: int) -> bool:
+    """Its descriptors come and go while it starts."""
+    try:
+        return any("\nPid:" in each.read_text() for each in Path(f"/proc/{pid}/fdinfo").iterdir())
+    except FileNotFoundError:
+        return False
 
 
 @requires(kept)
@@ -43,13 +57,13 @@ def test_exit_code(box: Box, end: str, code: str) -> None:
     os.mkfifo(box.shared / "go")
     config = with_shell(box.with_shared(default_config()), f"read line </shared/go; {end}")
     box.run(config, "--detach").ok()
-    process = waiting(box)
-    if end:
-        (box.shared / "go").write_text("go\n")
-    else:
-        box.runtime.delete(box.ident, force=True).ok()
-    assert process.communicate(timeout=DEFAULT_TIMEOUT) == (f"{code}\n", "")
-    assert process.returncode == 0
+    with waiting(box) as process:
+        if end:
+            (box.shared / "go").write_text("go\n")
+        else:
+            box.runtime.delete(box.ident, force=True).ok()
+        assert process.communicate(timeout=DEFAULT_TIMEOUT) == (f"{code}\n", "")
+        assert process.returncode == 0
 
 
 def test_as_long_as_the_parent_has_not_asked(box: Box) -> None:
@@ -60,9 +74,9 @@ def test_as_long_as_the_parent_has_not_asked(box: Box) -> None:
     keeper = subprocess.Popen(["/usr/bin/python3", "-c", subreaper], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: box.runtime.call("state", box.ident).code == 0 and box.runtime.status(box.ident) == "created")
-        process = waiting(box)
-        box.runtime.start(box.ident).ok()
-        assert process.communicate(timeout=DEFAULT_TIMEOUT) == ("9\n", "")
+        with waiting(box) as process:
+            box.runtime.start(box.ident).ok()
+            assert process.communicate(timeout=DEFAULT_TIMEOUT) == ("9\n", "")
     finally:
         keeper.communicate(b"\n")
 
