@@ -39,18 +39,23 @@ class Bundle:
 
 def read_json(path: str, what: str) -> tuple[str, Any]:
     """(text, value) of a JSON file, whose content nobody has checked yet."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as problem:
-        raise failure(f"read {what}", problem, where=path) from None
+    fd = open_file(path, what)
     try:
         return read_open_json(fd, path, what)
     finally:
         os.close(fd)
 
 
-def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
-    """The same of an open file; `source` is its name for people."""
+def open_file(path: str, what: str) -> int:
+    """A descriptor to read from."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as problem:
+        raise failure(f"read {what}", problem, where=path) from None
+
+
+def read_open(fd: int, source: str, what: str) -> bytes:
+    """The content of an open file; `source` is its name for people."""
     try:
         parts = []
         size = 0
@@ -61,8 +66,14 @@ def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
                 raise Failure(f"read {what}: it is larger than 16 MiB", where=source)
     except OSError as problem:
         raise failure(f"read {what}", problem, where=source) from None
+    return b"".join(parts)
+
+
+def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
+    """(text, value) of an open file."""
+    data = read_open(fd, source, what)
     try:
-        text = jsontext.decode(b"".join(parts))
+        text = jsontext.decode(data)
         return text, jsontext.loads(text)
     except jsontext.JSONError as problem:
         place = f"{source}:{problem.line}:{problem.column}"

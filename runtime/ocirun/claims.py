@@ -116,7 +116,7 @@ def _seccomp(library: Any) -> dict[str, Any]:
         "operators": sorted(names.OPERATORS),
         "archs": sorted(name for name, value in names.ARCHITECTURES.items() if _takes_architecture(library, value)),
         "knownFlags": sorted(seccomp.FLAGS),
-        "supportedFlags": sorted(name for name, flags in seccomp.FLAGS.items() if _takes_flags(flags)),
+        "supportedFlags": sorted(name for name, flags in seccomp.FLAGS.items() if takes_flags(flags)),
     }
 
 
@@ -158,8 +158,11 @@ def _takes_architecture(library: Any, value: int) -> bool:
     return True
 
 
-def _takes_flags(flags: int) -> bool:
-    """seccomp(2) looks at the flags first: with ones that it knows it then fails to read a program at no address."""
+def takes_flags(flags: int) -> bool:
+    """Whether this kernel has them.
+
+    seccomp(2) looks at the flags first: with ones that it knows it then fails to read a program at no address.
+    """
     if flags & seccomp.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV:
         flags |= seccomp.SECCOMP_FILTER_FLAG_NEW_LISTENER
     return raw.syscall(raw.SECCOMP, seccomp.SECCOMP_SET_MODE_FILTER, flags, None) == -_EFAULT

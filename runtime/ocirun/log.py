@@ -19,12 +19,13 @@ _LEVELS: Final = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
 
 class _Log:
-    """Where records go. One per process."""
+    """Where records go. One per process. heard: where warnings go instead, while somebody listens."""
 
-    __slots__ = ("fd", "json", "threshold")
+    __slots__ = ("fd", "heard", "json", "threshold")
 
     def __init__(self) -> None:
         self.fd = 2
+        self.heard: list[str] | None = None
         self.json = False
         self.threshold = _LEVELS["warning"]
 
@@ -101,7 +102,15 @@ def debug(message: str) -> None:
 
 def warning(message: str) -> None:
     """What the person should know although the command goes on."""
-    record("warning", message)
+    if _log.heard is None:
+        record("warning", message)
+    else:
+        _log.heard.append(message)
+
+
+def listen(heard: list[str] | None) -> None:
+    """Have warnings appended to a list instead; None: log them again."""
+    _log.heard = heard
 
 
 def write_all(fd: int, text: str) -> None:

@@ -236,5 +236,14 @@ COMMANDS: Final = (
             Option("rootless", FLAG, "one that runs without root"),
         ), 0, 0,
     ),
+    Command(
+        "validate", "[BUNDLE]", "tell all that is wrong with a configuration; nothing is changed or run",
+        (
+            Option("bundle", TEXT, "the bundle's directory, or the file itself; default: the current directory", "b"),
+            Option("host", FLAG, "also what this host cannot do, and what is missing on it and in the root filesystem"),
+            Option("strict", FLAG, "warnings count as errors"),
+            Option("format", TEXT, "text, json or sarif", "f"),
+        ), 0, 1, error=2,
+    ),
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
 )  # fmt: skip

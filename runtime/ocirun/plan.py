@@ -321,7 +321,7 @@ def _into_namespaces(config: dict[str, Any], spaces: namespaces.Namespaces, requ
 
 def _without_mounts(config: dict[str, Any], root: OutsideStep, request: Request) -> list[InsideStep]:
     """The root where there is no mount namespace: chroot(2) into the plain directory."""
-    _refuse_mounts(config, request)
+    refuse_mounts(config, request.notify)
     process = config.get("process")
     return [
         rootfs.enter_plain(root),
@@ -346,7 +346,7 @@ def _refuse_windows(process: dict[str, Any], pointer: str) -> None:
         raise NotSupported("a user's name is for Windows only; Linux has uid and gid", where=f"{pointer}/user/username")
 
 
-def _refuse_mounts(config: dict[str, Any], request: Request) -> None:
+def refuse_mounts(config: dict[str, Any], notify: bool) -> None:
     """Without a mount namespace every mount would be the host's: refused, not applied to the host."""
     linux: dict[str, Any] = config.get("linux") or {}
     wanted = (
@@ -356,7 +356,7 @@ def _refuse_mounts(config: dict[str, Any], request: Request) -> None:
         ("/linux/devices", linux.get("devices")),
         ("/root/readonly", config["root"].get("readonly")),
         ("/linux/rootfsPropagation", linux.get("rootfsPropagation")),
-        ("$NOTIFY_SOCKET", request.notify),
+        ("$NOTIFY_SOCKET", notify),
     )
     for pointer, value in wanted:
         if value:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from . import properties
+from . import properties, version
 from .mount_options import OPTIONS, find
 from .names import CAPABILITIES
 from .positions import Positions, escape
@@ -41,7 +41,9 @@ class Cautions:
         root = build(properties.CONFIG)
         if isinstance(config, dict):
             yield from self.unknown(config, root, "")
+            yield from self._newer(config)
             yield from self._capabilities(config)
+            yield from self._destinations(config)
             yield from self._options(config)
 
     def unknown(self, value: object, node: Node, pointer: str) -> Iterator[Problem]:
@@ -64,13 +66,27 @@ class Cautions:
         message = "unknown property, it is ignored"
         return Problem(self.source, line, column, place, message, hint=hint, severity="warning")
 
+    def _at_value(self, pointer: str, message: str, hint: str = "") -> Problem:
+        line, column = self.positions.line_column(pointer)
+        return Problem(self.source, line, column, pointer, message, hint=hint, severity="warning")
+
+    def _newer(self, config: dict[str, Any]) -> Iterator[Problem]:
+        text = config.get("ociVersion")
+        if isinstance(text, str) and version.is_newer(text) and text.startswith("1."):
+            newest = version.OCI_VERSION_MAX
+            yield self._at_value("/ociVersion", f"what the specification has added since {newest} is not applied")
+
     def _capabilities(self, config: dict[str, Any]) -> Iterator[Problem]:
         for pointer, name in _strings(config, ("process", "capabilities"), 2):
             if name not in CAPABILITIES:
-                hint = did_you_mean(name, CAPABILITIES) or did_you_mean("CAP_" + name, CAPABILITIES)
-                line, column = self.positions.line_column(pointer)
                 message = f'the capability "{name}" is unknown, it is not granted'
-                yield Problem(self.source, line, column, pointer, message, hint=hint, severity="warning")
+                yield self._at_value(pointer, message, like_a_capability(name))
+
+    def _destinations(self, config: dict[str, Any]) -> Iterator[Problem]:
+        for pointer, path in _strings(config, ("mounts",), 2):
+            if pointer.endswith("/destination") and path and not path.startswith("/"):
+                message = f'the relative destination "{path}" counts from /, which the specification deprecates'
+                yield self._at_value(pointer, message, f"write /{path}")
 
     def _options(self, config: dict[str, Any]) -> Iterator[Problem]:
         for pointer, name in _strings(config, ("mounts",), 3):
@@ -78,10 +94,13 @@ class Cautions:
                 continue
             close = difflib.get_close_matches(name, OPTIONS, 1, 0.85)
             if close:
-                line, column = self.positions.line_column(pointer)
                 message = f'the option "{name}" is left to the filesystem'
-                hint = f"did you mean {close[0]}?"
-                yield Problem(self.source, line, column, pointer, message, hint=hint, severity="warning")
+                yield self._at_value(pointer, message, f"did you mean {close[0]}?")
+
+
+def like_a_capability(name: str) -> str:
+    """A hint that names the capability that may be meant, or ""."""
+    return did_you_mean(name, CAPABILITIES) or did_you_mean("CAP_" + name, CAPABILITIES)
 
 
 def _elsewhere(key: str) -> str:

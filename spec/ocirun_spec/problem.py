@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Severity = Literal["error", "warning"]
+Kind = Literal["json", "schema", "rule", "caution", "runtime", "host"]
+"""Who found it: the reader of JSON, the schema, a rule between fields, a likeness to something that is meant, what this
+runtime does not do, what this host cannot do."""
 
 # Words that people know from other places, where likeness of spelling does not help.
 _SYNONYMS = {"net": "network", "mnt": "mount", "hostname": "uts", "userns": "user", "netns": "network"}
@@ -30,6 +33,7 @@ class Problem:
     hint: str = ""
     severity: Severity = "error"
     excerpt: str = ""
+    kind: Kind = "caution"
 
     def render(self) -> str:
         """`file:line:column: /pointer: message`, then indented lines with the excerpt, what was expected and a hint."""
@@ -46,6 +50,9 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     synonym = _SYNONYMS.get(name)
     if synonym in known and synonym in NAMESPACES:
         return f"did you mean {synonym}?"
+    whole = [candidate for candidate in known if candidate.lower().endswith(f"_{name.lower()}")]
+    if len(whole) == 1:
+        return f"did you mean {whole[0]}?"
     folded = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), folded, 1, 0.7)
     return f"did you mean {folded[close[0]]}?" if close else ""

@@ -7,12 +7,10 @@ capabilities.
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
-from . import jsontext, rules
-from .accept import accept
+from . import jsontext, rules, sound
 from .cautions import Cautions
 from .names import NAMESPACES, RLIMITS
 from .positions import Positions, escape
@@ -27,7 +25,7 @@ def explain(text: str, source: str) -> list[Problem]:
     try:
         config = jsontext.loads(text)
     except jsontext.JSONError as error:
-        found.append(Problem(source, error.line, error.column, "", error.message, excerpt=error.excerpt()))
+        found.append(Problem(source, error.line, error.column, "", error.message, excerpt=error.excerpt(), kind="json"))
         try:
             # Ambiguous or oversized values still leave a document whose other problems can be told.
             config = json.loads(text)
@@ -52,60 +50,32 @@ class _Reporter:
         if error.validator == "required":
             name = _missing(error)
             line, column = self.positions.line_column(pointer)
-            return Problem(self.source, line, column, f"{pointer}/{name}", f"the member {name} is missing")
+            message = f"the member {name} is missing"
+            return Problem(self.source, line, column, f"{pointer}/{name}", message, kind="schema")
         line, column = self.positions.line_column(pointer)
         message = f"{_show(error.instance)} is not allowed here"
-        return Problem(self.source, line, column, pointer, message, _expectation(error.schema), _advice(error))
+        expected = _expectation(error.schema)
+        return Problem(self.source, line, column, pointer, message, expected, _advice(error), kind="schema")
 
     def rule_problem(self, pointer: str, message: str) -> Problem:
         line, column = self.positions.line_column(pointer)
         name = message.split('"')[1] if message.startswith("the resource limit") else ""
-        return Problem(self.source, line, column, pointer, message, hint=did_you_mean(name, RLIMITS))
+        return Problem(self.source, line, column, pointer, message, hint=did_you_mean(name, RLIMITS), kind="rule")
 
 
 def _rule_findings(config: object) -> list[tuple[str, str]]:
     """What the rules find in the part of the config that the schema accepts.
 
-    Rules read their fields without looking at types, so what the schema refuses is taken out first, and findings near
-    the holes are dropped. Many rules look at the namespaces: when those are a hole, what counts is what the rules find
-    both without any namespace and with all of them.
+    Many rules look at the namespaces: when those are unknown, what counts is what the rules find both without any
+    namespace and with all of them.
     """
-    rest = copy.deepcopy(config)
-    holes: list[str] = []
-    while (place := accept(rest)) is not None:
-        hole = _take_out(rest, place)
-        if not hole:
-            return []
-        holes.append(hole)
-    assert isinstance(rest, dict)
-    findings = rules.check(rest)
-    if any("/linux/namespaces".startswith(hole) for hole in holes):
-        linux = {**rest.get("linux", {}), "namespaces": [{"type": kind} for kind in NAMESPACES]}
-        findings = [finding for finding in rules.check({**rest, "linux": linux}) if finding in findings]
-    return [
-        (pointer, message)
-        for pointer, message in findings
-        if not any(pointer.startswith(hole) or hole.startswith(pointer) for hole in holes)
-    ]
-
-
-def _take_out(config: Any, place: str) -> str:
-    """Removes what the schema refuses, and returns its pointer, or "" if that is the whole document.
-
-    For a missing member that is the object which lacks it; for an item the whole list, so that other items keep their
-    index.
-    """
-    tokens = place.split("/")[1:]
-    names = [token.replace("~1", "/").replace("~0", "~") for token in tokens]
-    while names:
-        parent = config
-        for name in names[:-1]:
-            parent = parent[int(name)] if isinstance(parent, list) else parent[name]
-        if isinstance(parent, dict) and names[-1] in parent:
-            del parent[names[-1]]
-            return "/" + "/".join(tokens[: len(names)])
-        names.pop()
-    return ""
+    rest = sound.of_the_schema(config)
+    if rest is None:
+        return []
+    findings = rules.check(rest.config)
+    if rest.hides_namespaces():
+        findings = [each for each in rules.check(rest.with_namespaces(list(NAMESPACES))) if each in findings]
+    return [finding for finding in findings if not rest.near(finding[0])]
 
 
 def _missing(error: Any) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _UINT32_END = 1 << 32
 _MOST_MAPPINGS = 340  # UID_GID_MAP_MAX_EXTENTS of linux/user_namespace.h, since Linux 4.15
 _NO_ID = _UINT32_END - 1
+_DEVICE_NUMBERS = (("major", 0xFFF), ("minor", 0xFFFFF))  # MINORBITS of linux/kdev_t.h; mknod(2) drops what is above
 _TERMINAL_SIZE_MAX = 65535  # struct winsize has unsigned shorts (ioctl_tty(2))
 _SWAPPINESS_UNSET = (1 << 64) - 1  # what -1 became in configs of older engines
 _RESOURCES = "/linux/resources"
@@ -262,12 +263,14 @@ def devices(config: Config) -> Iterator[Finding]:
             yield place + "/path", f"another device has the path {path} already"
         if kind == "p":
             continue
-        for name in ("major", "minor"):
+        for name, most in _DEVICE_NUMBERS:
             number = device.get(name)
             if number is None:
                 yield f"{place}/{name}", f"a device of type {kind} needs its {name} number"
             elif number < 0:
                 yield f"{place}/{name}", f"the {name} number of a device is not negative"
+            elif number > most:
+                yield f"{place}/{name}", f"the {name} number of a device is {most} at most"
 
 
 def protected_paths(config: Config) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ SECONDS = 60
 """For one case."""
 ROUND = 200
 """Cases with one seed."""
-FEW = {"config": 30, "create": 8, "words": 40, "record": 20, "channel": 25}
+FEW = {"config": 30, "validate": 15, "create": 8, "words": 40, "record": 20, "channel": 25}
 """Cases of the tests."""
 
 

@@ -19,6 +19,7 @@ from support.host import HostSnapshot
 from support.runtime import runtime_path
 
 from ocirun import bundle
+from ocirun.checks import judging
 from ocirun.cli import Arguments
 from ocirun.errors import Failure
 from ocirun.facts import Facts
@@ -81,6 +82,26 @@ def config(base: Path) -> Target:
     return configs.changed(bases()), judge
 
 
+def validate(base: Path) -> Target:
+    """What is refused when it is loaded or planned is told by `validate`, too."""
+    asked = Arguments("create")
+    asked.positionals = ["box"]
+
+    def agree(changed: Config) -> None:
+        text = json.dumps(changed)
+        (base / "config.json").write_text(text)
+        found = judging.judge(text, "config.json", str(base), host=True, systemd=False)
+        assert [each.line for each in found] == sorted(each.line for each in found)
+        refused = ""
+        try:
+            compose(bundle.load(str(base)), Facts(), Request(asked, Arguments(""), str(base / "root")))
+        except Failure as problem:
+            refused = str(problem)
+        assert not refused or any(each.severity == "error" for each in found), refused
+
+    return configs.changed(bases()), agree
+
+
 def create(base: Path) -> Target:
     """The built program makes what a closed configuration asks for, or says why not; then it is deleted."""
     program = str(runtime_path().absolute())
@@ -126,6 +147,7 @@ def words(base: Path) -> Target:
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "config": config,
+    "validate": validate,
     "create": create,
     "words": words,
     "record": records.record,

@@ -71,6 +71,12 @@ PROPERTIES: list[tuple[str, Any, str, str]] = [
     ),
     ("/linux/devices", [{"path": "dev/x", "type": "c", "major": 1, "minor": 3}], "/linux/devices/0/path", "absolute"),
     ("/linux/devices", [{"path": "/dev/x", "type": "c"}], "/linux/devices/0/major", "major"),
+    (
+        "/linux/devices",
+        [{"path": "/dev/x", "type": "c", "major": 1 << 40, "minor": 3}],
+        "/linux/devices/0/major",
+        "at most",
+    ),
     ("/linux/devices", [{"path": "/dev/x", "type": "z"}], "/linux/devices/0/type", ""),
     ("/linux/devices", [{"path": "/etc/passwd", "type": "c", "major": 1, "minor": 3}], "/linux/devices/0", "exists"),
     ("/linux/cgroupsPath", "../../escape", "/linux/cgroupsPath", "leaves"),

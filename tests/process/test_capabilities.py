@@ -102,7 +102,7 @@ def test_an_unknown_one_in_any_set_is_a_warning(box: Box, kind: str) -> None:
     assert seen(result.out) == dict.fromkeys(SETS, KILL)
     (text,) = warnings(result)
     assert "/process/capabilities: " in text
-    assert text.endswith(": CAP_MAGIC, CAP_kill, kill")
+    assert text.endswith(": CAP_MAGIC, CAP_kill, kill; did you mean CAP_KILL?")
 
 
 UNGRANTABLE: list[tuple[dict[str, list[str]], str, str, dict[str, int]]] = [

@@ -24,6 +24,16 @@ def run(arguments: Arguments, general: Arguments) -> int:
     found = bundle.load(arguments.text("bundle"))
     if "process" not in found.config:
         raise Failure("run the program: the configuration has no process", where="/process")
+    try:
+        return _run(found, request, arguments)
+    except Failure as problem:
+        from ocirun import hints
+
+        hints.add(problem, found)
+        raise
+
+
+def _run(found: Bundle, request: Request, arguments: Arguments) -> int:
     plan = preparing.plan(found, request)
     if request.detached:
         host, readiness = preparing.timed(plan, request, lambda: _begin(found, plan, request))

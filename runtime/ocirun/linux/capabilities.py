@@ -43,14 +43,21 @@ def masks(capabilities: dict[str, list[str]], available: int, pointer: str) -> d
                 mask |= 1 << number
         found[name] = mask
     if ignored:
-        log.warning(
-            f"{pointer}/capabilities: ignoring unknown or unavailable capabilities: {', '.join(sorted(ignored))}"
-        )
+        text = f"{pointer}/capabilities: ignoring unknown or unavailable capabilities: {', '.join(sorted(ignored))}"
+        log.warning(text + _hint(sorted(ignored - CAPABILITIES.keys())))
     _within(found, "effective", "permitted", pointer)
     _within(found, "inheritable", "bounding", pointer)
     _within(found, "ambient", "permitted", pointer)
     _within(found, "ambient", "inheritable", pointer)
     return found
+
+
+def _hint(unknown: list[str]) -> str:
+    if not unknown:
+        return ""
+    from ocirun import hints
+
+    return hints.capabilities(unknown)
 
 
 def _within(found: dict[str, int], name: str, other: str, pointer: str) -> None:

@@ -27,7 +27,8 @@ _CAP_SETUID: Final = 7
 _TOOL_PATHS: Final = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin")
 
 
-def _own_id_only(mappings: Mapping, own: int) -> bool:
+def own_id_only(mappings: Mapping, own: int) -> bool:
+    """Whether a plain user may write this map himself."""
     return len(mappings) == 1 and mappings[0]["hostID"] == own and mappings[0]["size"] == 1
 
 
@@ -37,11 +38,11 @@ def adopt(config: dict[str, Any], facts: Facts) -> list[OutsideStep]:
     uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
     direct = bool(facts.effective >> _CAP_SETUID & 1)
     steps = []
-    if not direct and _own_id_only(gids, os.getegid()):
+    if not direct and own_id_only(gids, os.getegid()):
         steps.append(OutsideStep(deny_setgroups, "/linux/gidMappings", "deny setgroups in the user namespace"))
     for kind, mappings, own in (("uid", uids, facts.euid), ("gid", gids, os.getegid())):
         pointer, text = f"/linux/{kind}Mappings", f"write the {kind} map"
-        if direct or _own_id_only(mappings, own):
+        if direct or own_id_only(mappings, own):
             steps.append(OutsideStep(write_map, pointer, text, kind.encode(), lines(mappings)))
         else:
             steps.append(OutsideStep(ask_tool, pointer, text, f"new{kind}map", lines(mappings).split()))
@@ -51,7 +52,7 @@ def adopt(config: dict[str, Any], facts: Facts) -> list[OutsideStep]:
 def may_setgroups(config: dict[str, Any], facts: Facts) -> bool:
     """Whether setgroups(2) is open to the container: not where a plain user mapped only himself."""
     gids = (config.get("linux") or {}).get("gidMappings") or []
-    return bool(facts.effective >> _CAP_SETUID & 1) or not _own_id_only(gids, os.getegid())
+    return bool(facts.effective >> _CAP_SETUID & 1) or not own_id_only(gids, os.getegid())
 
 
 def inside() -> list[InsideStep]:
@@ -70,10 +71,15 @@ def write_map(step: OutsideStep, host: Host) -> None:
     files.write_proc(host.proc, b"%d/%s_map" % (host.pid, kind), text)
 
 
+def find_tool(tool: str) -> str:
+    """The path of newuidmap or newgidmap, empty when it is not installed."""
+    return next((f"{place}/{tool}" for place in _TOOL_PATHS if os.access(f"{place}/{tool}", os.X_OK)), "")
+
+
 def ask_tool(step: OutsideStep, host: Host) -> None:
     """newuidmap(1) or newgidmap(1): set-user-ID tools that check /etc/subuid and /etc/subgid."""
     tool, numbers = step.args
-    path = next((f"{place}/{tool}" for place in _TOOL_PATHS if os.access(f"{place}/{tool}", os.X_OK)), "")
+    path = find_tool(tool)
     if not path:
         raise Failure(f"{step.text}: {tool} is not installed (package uidmap)", where=step.pointer)
     child = os.fork()

@@ -136,7 +136,7 @@ def inside(namespaces: Namespaces) -> list[InsideStep]:
     return steps
 
 
-def open_path(step: OutsideStep, _host: Host) -> None:
+def open_path(step: OutsideStep, _host: Host | None = None) -> None:
     """Open a namespace file and ask the kernel for its type (ioctl NS_GET_NSTYPE)."""
     flag, path = step.args
     try:

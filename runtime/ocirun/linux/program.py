@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ocirun.scene import Scene
 
-_DEFAULT_PATH: Final = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH: Final = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LONGEST_PASSWD: Final = 1 << 20
 _ENOENT: Final = 2
 _EACCES: Final = 13
@@ -136,7 +136,7 @@ def find(step: InsideStep, _scene: Scene) -> None:
         _executable(name)
         return
     worst = _ENOENT
-    for place in program.env.get(b"PATH", _DEFAULT_PATH).split(b":"):
+    for place in program.env.get(b"PATH", DEFAULT_PATH).split(b":"):
         candidate = (place or b".") + b"/" + name
         try:
             _executable(candidate)

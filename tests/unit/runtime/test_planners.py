@@ -54,11 +54,11 @@ def test_capabilities_become_masks(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_and_unavailable_capabilities_are_one_warning(capfd: pytest.CaptureFixture[str]) -> None:
-    wanted = {"bounding": ["CAP_NONE", "CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_NONE"]}
+    wanted = {"bounding": ["CAP_NOTHING", "CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_NOTHING"]}
     found = capabilities.masks(wanted, CAP_CHOWN, "/process")
     assert found["bounding"] == CAP_CHOWN
     assert capfd.readouterr().err == (
-        "ocirun: warning: /process/capabilities: ignoring unknown or unavailable capabilities: CAP_KILL, CAP_NONE\n"
+        "ocirun: warning: /process/capabilities: ignoring unknown or unavailable capabilities: CAP_KILL, CAP_NOTHING\n"
     )
 
 

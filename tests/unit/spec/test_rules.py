@@ -147,6 +147,8 @@ _BAD: tuple[tuple[str, Callable[[Config], None], str, str], ...] = (
     ("devices", _drop("/linux/devices/0/major"), "/linux/devices/0/major", "needs its major number"),
     ("devices", _drop("/linux/devices/0/minor"), "/linux/devices/0/minor", "needs its minor number"),
     ("devices", _put("/linux/devices/0/minor", -1), "/linux/devices/0/minor", "not negative"),
+    ("devices", _put("/linux/devices/0/major", 1 << 12), "/linux/devices/0/major", "4095 at most"),
+    ("devices", _put("/linux/devices/0/minor", 1 << 20), "/linux/devices/0/minor", "1048575 at most"),
     ("devices", _put("/linux/devices/1/path", "/dev/fuse"), "/linux/devices/1/path", "another device"),
     ("protected_paths", _put("/linux/maskedPaths/-", "proc"), "/linux/maskedPaths/1", "not absolute"),
     ("protected_paths", _put("/linux/readonlyPaths/-", ""), "/linux/readonlyPaths/1", "not absolute"),

@@ -72,7 +72,7 @@ def enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> Non
     wanted = {setting.controller: setting for setting in settings if setting.controller and not setting.optional}
     if not wanted:
         return
-    for parent in _parents(hierarchy, directory):
+    for parent in parents(hierarchy, directory):
         enabled = groupfs.read(f"{parent}/cgroup.subtree_control").decode().split()
         lacking = [name for name in wanted if name not in enabled]
         for name in lacking:
@@ -81,19 +81,19 @@ def enable(hierarchy: Hierarchy, directory: str, settings: list[Setting]) -> Non
 
 def _count(hierarchy: Hierarchy, directory: str) -> None:
     """Enable what counts, as far down as that goes: what cannot be had is not needed for any limit."""
-    for parent in _parents(hierarchy, directory):
+    for parent in parents(hierarchy, directory):
         try:
             enabled = groupfs.read(f"{parent}/cgroup.subtree_control").decode().split()
             lacking = [name for name in COUNTING if name not in enabled]
             there = groupfs.controllers(parent) if lacking else []
             lacking = [name for name in lacking if name in there]
-            if lacking and not _is_inhabited(parent):
+            if lacking and not is_inhabited(parent):
                 groupfs.write(f"{parent}/cgroup.subtree_control", "".join(f"+{name} " for name in lacking).encode())
         except (Failure, OSError):
             return
 
 
-def _parents(hierarchy: Hierarchy, directory: str) -> list[str]:
+def parents(hierarchy: Hierarchy, directory: str) -> list[str]:
     """The cgroups above it, the mount first."""
     parents = [hierarchy.mount]
     for part in directory[len(hierarchy.mount) :].split("/")[1:-1]:
@@ -101,7 +101,7 @@ def _parents(hierarchy: Hierarchy, directory: str) -> list[str]:
     return parents
 
 
-def _is_inhabited(parent: str) -> bool:
+def is_inhabited(parent: str) -> bool:
     """Whether it has processes of its own and is not the root, which alone may have children with controllers then."""
     return os.access(f"{parent}/cgroup.type", os.F_OK) and bool(groupfs.processes(parent))
 
@@ -111,7 +111,7 @@ def _enable_one(parent: str, name: str, setting: Setting) -> None:
     turn all of the parent's children into cgroups that take no process.
     """
     try:
-        if _is_inhabited(parent):
+        if is_inhabited(parent):
             raise OSError(groupfs.EBUSY, "")
         groupfs.write(f"{parent}/cgroup.subtree_control", b"+" + name.encode())
     except OSError as problem:
