@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirun import bundle, cli, destroy, join, parent, starting, state
-from ocirun.errors import EXIT_EXEC, Failure
+from ocirun.errors import Failure
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
@@ -25,15 +25,7 @@ _LARGEST_ID: Final = (1 << 32) - 2
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
-    """Returns the process's exit code, 0 with --detach, and 255 when it could not be run."""
-    try:
-        return _run(arguments, general)
-    except Failure as problem:
-        problem.code = EXIT_EXEC
-        raise
-
-
-def _run(arguments: Arguments, general: Arguments) -> int:
+    """Returns the process's exit code, 0 with --detach."""
     request = Request(arguments, general, cli.state_root(general))
     kernel.close_on_exec_from(3 + request.preserve_fds + request.listen_fds)
     entry = state.find(request.root, request.ident)
