@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ocirun import SPEC_VERSION, VERSION, log, options
-from ocirun.errors import Failure, failure
+from ocirun.errors import Failure, doing, failure
 from ocirun.kernel import signals
 
 TYPE_CHECKING = False
@@ -207,6 +207,7 @@ def report(problem: Failure, about: list[str]) -> int:
     return (command.error if command else 0) or problem.code
 
 
+@doing("find the current directory")
 def state_root(general: Arguments) -> str:
     """The state directory as an absolute path."""
     from ocirun import state

@@ -10,7 +10,7 @@ from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
 from ocirun.parent import Host
-from ocirun.request import Request
+from ocirun.request import Request, absolute
 from ocirun.sync import StepFailed
 from ocirun_spec import accept, jsontext, rules
 
@@ -97,7 +97,7 @@ def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: str) -> dict[str, Any]:
-    text, process = bundle.read_json(os.path.abspath(path), "the process file")
+    text, process = bundle.read_json(absolute(path), "the process file")
     strange: list[object] = []
     offence = accept.accept_process(process, strange)
     if offence is not None:

@@ -1,0 +1,95 @@
+"""Where a filesystem may not answer, a child looks into it, so that the runtime can be ended while it waits.
+
+The kernel lets nobody end who waits for a FUSE server that has read the question, and of the others only who is killed
+(fuse_dev_queue, request_wait_answer). A runtime that waits for a child ends like any program, and undoes on SIGINT. The
+child dies with it, or when the server answers or ends. It holds nothing of the runtime's: no lock, no standard stream.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from ocirun import init, sync
+from ocirun.errors import Failure
+from ocirun.kernel import process as kernel
+from ocirun.kernel import raw, signals
+from ocirun.linux import mounts, rootfs
+from ocirun.sync import Channel, Gone, StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
+
+    from ocirun.parent import Host
+    from ocirun.steps import OutsideStep
+
+    Deed = tuple[OutsideStep, Callable[[OutsideStep, Host], None]]
+
+_LOOKING: Final = (rootfs.open_root, mounts.copy_source)
+_EXIT_MILLISECONDS: Final = 1000
+
+
+def gather(outside: list[OutsideStep]) -> None:
+    """One child for all steps that look into the host's filesystems, when the first of them is due."""
+    deeds: list[Deed] = [(step, step.do) for step in outside if step.do in _LOOKING]
+
+    def all_at_once(_step: OutsideStep, host: Host) -> None:
+        _ask(deeds, host)
+
+    for number, (step, _do) in enumerate(deeds):
+        step.do = _already if number else all_at_once
+
+
+def _already(_step: OutsideStep, _host: Host) -> None:
+    """The child has done it."""
+
+
+def _ask(deeds: list[Deed], host: Host) -> None:
+    """Have the deeds done by a child, and take the descriptors over."""
+    ours, theirs = Channel.pair()
+    pid, pidfd = raw.clone3(0, signals.SIGCHLD)
+    if pid == 0:
+        _look(deeds, theirs, host)
+    theirs.close()
+    raw.checked("clone3", pid)
+    try:
+        for step, _do in deeds:
+            step.fd = ours.expect(sync.LOOKED)[1]
+    except StepFailed as problem:
+        failed = deeds[problem.step][0]
+        raise problem.failure(failed.text, failed.pointer) from None
+    except Gone:
+        raise Failure(f"{step.text}: the process that does it is gone", where=step.pointer) from None
+    finally:
+        ours.close()
+        _end(pid, pidfd)
+
+
+def _look(deeds: list[Deed], channel: Channel, host: Host) -> NoReturn:
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL, name="PR_SET_PDEATHSIG")
+        only = channel.socket.fileno()
+        kernel.close_range(0, only - 1)
+        kernel.close_range(only + 1, kernel.UINT_MAX)
+        for number, (step, do) in enumerate(deeds):
+            try:
+                do(step, host)
+            except BaseException as problem:  # noqa: BLE001 (the parent must hear of it, and there is nobody else)
+                init.tell(channel, number, problem)
+                break
+            channel.send(sync.LOOKED, b"", step.fd)
+            os.close(step.fd)
+    finally:
+        os._exit(0)
+
+
+def _end(pid: int, pidfd: int) -> None:
+    """Reap it, unless it cannot even be killed."""
+    kernel.pidfd_send_signal(pidfd, signals.SIGKILL)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if poll.poll(_EXIT_MILLISECONDS):
+        os.waitpid(pid, 0)
+    os.close(pidfd)
