@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from ocirun import bundle, cli, destroy, join, parent, starting, state
 from ocirun.errors import Failure
 from ocirun.facts import Facts
