@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOOKING: Final = (rootfs.open_root, mounts.copy_source)
 _EXIT_MILLISECONDS: Final = 1000
+_SIGINFO_SIZE: Final = 128
 
 
 def gather(outside: list[OutsideStep]) -> None:
@@ -48,6 +49,8 @@ def _already(_step: OutsideStep, _host: Host) -> None:
 
 def _ask(deeds: list[Deed], host: Host) -> None:
     """Have the deeds done by a child, and take the descriptors over."""
+    wanted = ((1 << signals.SIGINT - 1) | (1 << signals.SIGTERM - 1)).to_bytes(8, "little")
+    told = raw.call("signalfd4", raw.SIGNALFD4, -1, wanted, len(wanted), os.O_CLOEXEC)
     ours, theirs = Channel.pair()
     pid, pidfd = raw.clone3(0, signals.SIGCHLD)
     if pid == 0:
@@ -56,6 +59,7 @@ def _ask(deeds: list[Deed], host: Host) -> None:
     raw.checked("clone3", pid)
     try:
         for step, _do in deeds:
+            _heed(step, ours.socket.fileno(), told)
             step.fd = ours.expect(sync.LOOKED)[1]
     except StepFailed as problem:
         failed = deeds[problem.step][0]
@@ -64,7 +68,20 @@ def _ask(deeds: list[Deed], host: Host) -> None:
         raise Failure(f"{step.text}: the process that does it is gone", where=step.pointer) from None
     finally:
         ours.close()
+        os.close(told)
         _end(pid, pidfd)
+
+
+def _heed(step: OutsideStep, link: int, told: int) -> None:
+    """Wait for the child, unless we are to end: a foreground `run` has its signals blocked, and reads them later."""
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.register(told, select.POLLIN)
+    if link in dict(poll.poll()):
+        return
+    if int.from_bytes(os.read(told, _SIGINFO_SIZE)[:4], "little") == signals.SIGINT:
+        raise KeyboardInterrupt
+    raise Failure(f"{step.text}: told to end by SIGTERM", where=step.pointer)
 
 
 def _look(deeds: list[Deed], channel: Channel, host: Host) -> NoReturn:
