@@ -36,15 +36,19 @@ def gather(outside: list[OutsideStep]) -> None:
     """One child for all steps that look into the host's filesystems, when the first of them is due."""
     deeds: list[Deed] = [(step, step.do) for step in outside if step.do in _LOOKING]
 
-    def all_at_once(_step: OutsideStep, host: Host) -> None:
-        _ask(deeds, host)
-
-    for number, (step, _do) in enumerate(deeds):
-        step.do = _already if number else all_at_once
+    for number, (step, do) in enumerate(deeds):
+        step.do = _in_its_name(do, [] if number else deeds)
 
 
-def _already(_step: OutsideStep, _host: Host) -> None:
-    """The child has done it."""
+def _in_its_name(do: Callable[[OutsideStep, Host], None], deeds: list[Deed]) -> Callable[[OutsideStep, Host], None]:
+    """What takes the place of a deed, under its name for who traces it: all of them, or nothing any more."""
+
+    def done(_step: OutsideStep, host: Host) -> None:
+        if deeds:
+            _ask(deeds, host)
+
+    done.__name__, done.__module__ = do.__name__, do.__module__
+    return done
 
 
 def _ask(deeds: list[Deed], host: Host) -> None:
