@@ -10,6 +10,7 @@ import os
 
 from ocirun import log
 from ocirun.errors import Failure, failure
+from ocirun.request import absolute
 from ocirun_spec import accept, jsontext, rules, version
 
 TYPE_CHECKING = False
@@ -101,7 +102,7 @@ def told(found: list[Problem]) -> Failure:
 
 def load(directory: str, name: str = "config.json") -> Bundle:
     """Read and check the configuration of a bundle's directory."""
-    path = os.path.abspath(directory or ".")
+    path = absolute(directory or ".")
     file = f"{path}/{name}"
     text, config = read_json(file, "the configuration")
     strange: list[object] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ocirun import SPEC_VERSION, VERSION, log, options
-from ocirun.errors import EXIT_ERROR, Failure, failure
+from ocirun.errors import Failure, doing, failure
 from ocirun.kernel import signals
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ENOSYS: Final = 38
 _OLD_KERNEL: Final = "ocirun needs Linux 5.12 or newer, and a sandbox around it may hide system calls"
+_TOLD: Final = (Failure, OSError, MemoryError, ImportError)
 EXIT_UNKNOWN_COMMAND: Final = 3
 """runc's code for a command that it does not know."""
 
@@ -139,8 +140,13 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
         log.write_all(1, manual.page(command))
         return 0
     _check_general(general)
-    module = __import__(command.module, None, None, ("run",))
-    status: int = module.run(arguments, general)
+    try:
+        module = __import__(command.module, None, None, ("run",))
+        status: int = module.run(arguments, general)
+    except _TOLD as problem:
+        failed = _told(problem, about)
+        failed.code = command.code
+        raise failed from None
     return status
 
 
@@ -166,24 +172,22 @@ def main(words: list[str]) -> int:
     try:
         signals.ignore_broken_pipes()
         return _run(words, general, about)
-    except Failure as problem:
-        return report(problem, about)
-    except OSError as problem:
-        return report(failure(_deed(about), problem), about)
-    except MemoryError:
-        return report(Failure("out of memory"), about)
-    except ImportError as problem:
-        return report(Failure(f"load the runtime's own code: {problem}"), about)
+    except _TOLD as problem:
+        return report(_told(problem, about), about)
 
 
 def _named(about: list[str]) -> Command | None:
     return next((each for each in options.COMMANDS if about[:1] == [each.name]), None)
 
 
-def _deed(about: list[str]) -> str:
-    """What the command is there for: of a failure that nobody has named better."""
-    command = _named(about)
-    return command.help if command else "begin"
+def _told(problem: Exception, about: list[str]) -> Failure:
+    """The sentence of what may end a command; what the command is there for when nobody has named it better."""
+    if isinstance(problem, Failure):
+        return problem
+    if isinstance(problem, OSError):
+        command = _named(about)
+        return failure(command.help if command else "begin", problem)
+    return Failure("out of memory" if isinstance(problem, MemoryError) else f"load the runtime's own code: {problem}")
 
 
 def report(problem: Failure, about: list[str]) -> int:
@@ -200,9 +204,10 @@ def report(problem: Failure, about: list[str]) -> int:
     if hint:
         log.write_all(2, "\n".join(map(log.printable, f"hint: {hint}\n".split("\n"))))
     command = _named(about)
-    return (command.error if command else 0) or problem.code or EXIT_ERROR
+    return (command.error if command else 0) or problem.code
 
 
+@doing("find the current directory")
 def state_root(general: Arguments) -> str:
     """The state directory as an absolute path."""
     from ocirun import state

@@ -26,10 +26,14 @@ _EXIT_SECONDS: Final = 10
 
 
 def undo(host: Host, run_poststop: bool) -> None:
-    """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts."""
+    """After a failed `create`: all that was made goes; problems are warnings, since the failure is what counts.
+
+    Where a process stays nothing can go: the record is left then, for `delete --force`.
+    """
     signals.hold_interrupt()
     host.failed = time.time_ns()
-    end_child(host)
+    if not end_child(host):
+        return
     _close_all(host)
     for problem in release(host.entry, host):
         log.warning(problem)
@@ -55,10 +59,10 @@ def _close_all(host: Host) -> None:
                 continue
 
 
-def end_child(host: Host) -> None:
-    """Kill and reap what was cloned; it may be gone already."""
+def end_child(host: Host) -> bool:
+    """Kill and reap what was cloned; it may be gone already. False, with a warning, when nobody can end it."""
     if not host.pid:
-        return
+        return True
     try:
         if host.pidfd < 0:
             os.kill(host.pid, signals.SIGKILL)  # our child: the number is its own until it is reaped
@@ -66,10 +70,14 @@ def end_child(host: Host) -> None:
             kernel.pidfd_send_signal(host.pidfd, signals.SIGKILL)
     except OSError:
         pass
+    if host.pidfd >= 0 and not _ends(host.pidfd):
+        log.warning(_stays(host.pid))
+        return False
     try:
         os.waitpid(host.pid, 0)
     except ChildProcessError:
         pass
+    return True
 
 
 def release(entry: Entry, host: Host | None = None) -> list[str]:
@@ -132,12 +140,21 @@ def kill_and_wait(entry: Entry) -> None:
             return
         kernel.pidfd_send_signal(pidfd, signals.SIGKILL)
         _thaw(entry)
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        if not poll.poll(_EXIT_SECONDS * 1000):
-            raise Failure(f"process {pid} does not exit: it was killed {_EXIT_SECONDS} s ago")
+        if not _ends(pidfd):
+            raise Failure(_stays(pid))
     finally:
         os.close(pidfd)
+
+
+def _ends(pidfd: int) -> bool:
+    """Wait for the end of a process that was killed, as long as that may take."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(_EXIT_SECONDS * 1000))
+
+
+def _stays(pid: int) -> str:
+    return f"process {pid} does not exit: it was killed {_EXIT_SECONDS} s ago"
 
 
 def _thaw(entry: Entry) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ocirun.linux.cgroup.hierarchy import Hierarchies
 
 CAP_SYS_ADMIN: Final = 21
+_DISTANT: Final = (b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"ceph", b"9p", b"autofs")
 _WHOLE_RANGE: Final = [b"0", b"0", b"4294967295"]
 
 
@@ -59,6 +60,16 @@ class Facts:
 
             self._cgroups = discover()
         return self._cgroups
+
+    @property
+    def distant(self) -> bool:
+        """Whether a filesystem is mounted whose answers come from a server, and may not come."""
+        from ocirun.kernel import mount
+
+        kinds = {
+            line.partition(b" - ")[2].split(b" ", 1)[0].partition(b".")[0] for line in mount.mountinfo().split(b"\n")
+        }
+        return not kinds.isdisjoint(_DISTANT)
 
     @property
     def resctrl(self) -> str:

@@ -45,7 +45,7 @@ def fail(scene: Scene, problem: BaseException) -> NoReturn:
     """The end of a child that did not come as far as its program, nor into a step that can be named."""
     try:
         if not isinstance(problem, (Gone, SystemExit)):
-            _tell(scene, _BEFORE_FIRST, problem)
+            tell(scene.channel, _BEFORE_FIRST, problem)
     finally:
         os._exit(_EXIT)
 
@@ -78,7 +78,7 @@ def _do(steps: list[InsideStep], scene: Scene, first: int) -> None:
         except Gone:
             raise
         except BaseException as problem:  # noqa: BLE001 (as above)
-            _tell(scene, number, problem)
+            tell(scene.channel, number, problem)
             raise SystemExit from None
 
 
@@ -88,13 +88,13 @@ def _tell_made(scene: Scene) -> None:
         scene.channel.send(sync.MADE, files.made.pop(0))
 
 
-def _tell(scene: Scene, number: int, problem: BaseException) -> None:
+def tell(channel: Channel, number: int, problem: BaseException) -> None:
     """FAILED. An exception that no kernel call raised is a defect of ours: its type goes along as the call's name."""
     if not isinstance(problem, OSError):
         doing = getattr(problem, "doing", "") or "".join(str(argument) for argument in problem.args[:1])
         problem = raw.KernelError(0, type(problem).__name__ if not hasattr(problem, "doing") else "", doing)
     try:
-        scene.channel.send_failure(number, problem)
+        channel.send_failure(number, problem)
     except Gone:
         pass
 

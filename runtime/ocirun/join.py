@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun.errors import EXIT_EXEC, Failure, doing
+from ocirun.errors import Failure, doing
 from ocirun.kernel import files, raw
 from ocirun.kernel import process as kernel
 from ocirun.linux import cgroup, console, keyring, lifecycle, lsm
@@ -86,7 +86,7 @@ def hold(entry: Entry) -> int:
 
 
 def _not_running() -> Failure:
-    return Failure("container not running", code=EXIT_EXEC)
+    return Failure("container not running")
 
 
 @doing("plan the process")

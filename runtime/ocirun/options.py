@@ -7,6 +7,8 @@ After the container id of `exec` and `ps` everything belongs to the program.
 
 from __future__ import annotations
 
+from ocirun.errors import EXIT_ERROR, EXIT_EXEC
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -34,9 +36,10 @@ class Command:
     """One command. `least` and `most` count the positionals (-1: no end); `tail`: what follows is the program's.
 
     error: the exit code of all that fails, where 1 is an answer; else 0.
+    code: how it exits when it fails, once its command line is read.
     """
 
-    __slots__ = ("error", "help", "least", "most", "name", "options", "tail", "usage")
+    __slots__ = ("code", "error", "help", "least", "most", "name", "options", "tail", "usage")
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Command:
         most: int,
         tail: bool = False,
         error: int = 0,
+        code: int = EXIT_ERROR,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -57,6 +61,7 @@ class Command:
         self.most = most
         self.tail = tail
         self.error = error
+        self.code = code
 
     @property
     def module(self) -> str:
@@ -170,7 +175,7 @@ COMMANDS: Final = (
             Option("pidfd-socket", TEXT, "AF_UNIX socket that receives a pidfd of the process"),
             Option("cgroup", MANY, "sub-cgroup, [CONTROLLER:]PATH"),
             Option("ignore-paused", FLAG, "also in a paused container"),
-        ), 1, -1, tail=True,
+        ), 1, -1, tail=True, code=EXIT_EXEC,
     ),
     Command("pause", "ID", "freeze the processes of a container", (), 1, 1),
     Command("resume", "ID", "let the processes of a paused container go on", (), 1, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirun import log
-from ocirun.errors import Failure
+from ocirun.errors import Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Request:
         self.ident = arguments.positionals[0]
         self.root = root
         self.cache = f"{root}/@cache"
-        self.console_socket = _absolute(arguments.text("console-socket"))
-        self.pidfd_socket = _absolute(arguments.text("pidfd-socket"))
-        self.pid_file = _absolute(arguments.text("pid-file"))
-        self.trace = _absolute(arguments.text("trace"))
+        self.console_socket = absolute(arguments.text("console-socket"))
+        self.pidfd_socket = absolute(arguments.text("pidfd-socket"))
+        self.pid_file = absolute(arguments.text("pid-file"))
+        self.trace = absolute(arguments.text("trace"))
         self.no_pivot = arguments.flag("no-pivot")
         self.no_new_keyring = arguments.flag("no-new-keyring")
         self.preserve_fds = arguments.number("preserve-fds")
@@ -60,7 +60,9 @@ class Request:
         _check_open(self.preserve_fds + self.listen_fds)
 
 
-def _absolute(path: str) -> str:
+@doing("find the current directory")
+def absolute(path: str) -> str:
+    """A path that holds wherever the runtime stands; "" stays."""
     return os.path.abspath(path) if path else ""
 
 

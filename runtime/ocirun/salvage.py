@@ -40,8 +40,16 @@ def _cgroup(entry: Entry) -> dict[str, Any] | None:
     try:
         config = jsontext.loads(entry.read("config.json").decode("utf-8", "surrogateescape"))
         facts = Facts()
-        path = place.wanted(config, entry.ident, facts.euid == 0 and facts.initial_userns)
-    except (OSError, Failure, jsontext.JSONError, AttributeError):
+        rooted = facts.euid == 0 and facts.initial_userns
+        if (config["linux"].get("cgroupsPath") or "").count(":") == 2:
+            from ocirun.linux.cgroup.systemd import names
+
+            unit = names.unit_of(config, entry.ident, not rooted)[1]
+            stop = f"systemctl {'' if rooted else '--user '}stop {unit}"
+            log.warning(f"a unit of systemd is left with its processes: {stop}")
+            return None
+        path = place.wanted(config, entry.ident, rooted)
+    except (OSError, Failure, jsontext.JSONError, AttributeError, KeyError, TypeError):
         return None
     found = facts.cgroups
     hierarchies = [*found.v1, *([found.unified] if found.unified else [])]

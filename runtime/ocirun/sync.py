@@ -16,6 +16,7 @@ else is refused, and end-of-file means that the other side is gone.
                     WAIT            –                                    `create`: the record is written, wait for start
     LISTENER                        fd: seccomp's notifications          after START: the filter is on (SCMP_ACT_NOTIFY)
                     CONTINUE        –                                    the listener has the descriptor
+    LOOKED                          fd: what was to be copied or opened  from the child that looks (see `apart`)
     FAILED                          step, errno, call, detail (NUL)      instead of any of the above; init exits then
     end-of-file                                                          after START: execve(2) closed it: it runs
 
@@ -42,13 +43,14 @@ CONTINUE: Final = b"c"
 MADE: Final = b"m"
 TERMINAL: Final = b"t"
 LISTENER: Final = b"n"
+LOOKED: Final = b"l"
 READY: Final = b"r"
 START: Final = b"s"
 WAIT: Final = b"w"
 FAILED: Final = b"f"
 
 _LONGEST: Final = 8192
-_WITH_DESCRIPTOR: Final = (TERMINAL, LISTENER)
+_WITH_DESCRIPTOR: Final = (TERMINAL, LISTENER, LOOKED)
 _MALFORMED: Final = "the container's first process sent a malformed message"
 _LARGEST_ERRNO: Final = 4095
 _DIGITS: Final = 9
@@ -79,7 +81,9 @@ class StepFailed(Exception):
 
     def failure(self, doing: str, where: str) -> Failure:
         """The words, from whoever knows what the step was about."""
-        if self.detail and self.detail not in doing:
+        if self.detail.startswith(doing):
+            doing = self.detail
+        elif self.detail and self.detail not in doing:
             doing = f"{doing} ({self.detail})"
         return Failure(doing, where=where, call=self.call, errno=self.errno)
 

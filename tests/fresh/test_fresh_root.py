@@ -55,11 +55,13 @@ def enter(root: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 @requires(facility.root, facility.debootstrap, facility.busybox)
 def test_demo(fresh: Path) -> None:
-    """`./dev demo` installs what is missing, builds, and shows a container; without root it names the packages."""
+    """`./dev demo` and `./dev install` install what is missing and build; without root they name the packages."""
     refused = enter(fresh, "cd /root/ocirun && chmod 755 /root && exec setpriv --reuid 65534 ./dev demo")
     assert refused.returncode == 1
     assert "apt-get install --no-install-recommends" in refused.stderr
     assert "python3-dev" in refused.stderr
+    installed = enter(fresh, "cd /root/ocirun && ./dev install --prefix /opt/own && exec /opt/own/bin/ocirun --version")
+    assert installed.returncode == 0, installed.stdout + installed.stderr
     shown = enter(fresh, "cd /root/ocirun && exec ./dev demo")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "process id: 1\n" in shown.stdout

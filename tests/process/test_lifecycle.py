@@ -235,6 +235,17 @@ def test_a_damaged_container_is_deleted_by_force(box: Box, damage: str | dict[st
     before.assert_unchanged()
 
 
+def test_a_damaged_container_of_systemd_names_its_unit(box: Box) -> None:
+    (box.runtime.root / box.ident).mkdir(parents=True)
+    (box.runtime.root / box.ident / "state.json").write_text("")
+    config = with_cgroup(default_config(), f"some.slice:made:{box.ident}")
+    (box.runtime.root / box.ident / "config.json").write_text(json.dumps(config))
+    said = box.runtime.delete(box.ident, force=True).ok().log
+    unit = f"made-{box.ident}.scope"
+    assert said[-1]["msg"] == f"a unit of systemd is left with its processes: systemctl stop {unit}"
+    assert box.runtime.list() == []
+
+
 def test_a_damaged_container_does_not_hide_the_others(box: Box) -> None:
     box.create(default_config()).ok()
     (box.runtime.root / "damaged").mkdir()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from process.box import Box, one_sentence
 from process.plain import PLAIN, config_of, plain_box, plain_user_namespace
 from support import facility
-from support.bundle import default_config
+from support.bundle import default_config, with_bind
 from support.facility import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
 
@@ -72,6 +72,13 @@ def test_devices_are_those_of_the_host(box: Box) -> None:
         sentence = one_sentence(box.run(config).expect(1))
         assert f"/linux/devices/0: bind the host's device {path}" in sentence
         assert words in sentence
+
+
+def test_a_source_that_is_missing_is_named_with_the_reason(box: Box) -> None:
+    """The container's process copies the mount, and its parent makes the words."""
+    box.write(with_bind(config_of(box, "true"), Path("/no/such"), "/data"))
+    sentence = one_sentence(box.runtime.run(box.ident, box.bundle).expect(1))
+    assert sentence.endswith(": bind mount /no/such on /data: open_tree: no such file or directory")
 
 
 def test_a_config_without_a_user_namespace_says_what_is_missing(box: Box) -> None:

@@ -39,6 +39,7 @@ class Stopper:
 
     def __init__(self, process: int, call: int) -> None:
         self.wanted = (process, call)
+        self.runtime = ""
         self.calls: list[list[int]] = []
         self.number: dict[int, int] = {}
         self.programs: set[int] = set()
@@ -46,6 +47,7 @@ class Stopper:
 
     def run(self, argv: list[str]) -> int:
         """Returns the command's exit code, or minus the signal that ended it."""
+        self.runtime = Path(argv[0]).name
         command = os.fork()
         if command == 0:
             ptrace(0, 0)  # PTRACE_TRACEME
@@ -79,11 +81,18 @@ class Stopper:
             self._cloned(pid)
             self._go(pid)
         elif event == EVENT_EXEC:
-            if self.number.get(pid):  # the command itself goes on in its launcher
+            if self.number.get(pid) and not self._is_itself(pid):  # the command itself goes on in its launcher
                 self.programs.add(pid)
             self._go(pid)
         else:
             self._go(pid, 0 if number == signal.SIGTRAP else number)
+
+    def _is_itself(self, pid: int) -> bool:
+        """Whether what was executed is the runtime again, or its copy in memory."""
+        try:
+            return self.runtime in str(Path(f"/proc/{pid}/exe").readlink())
+        except OSError:
+            return False
 
     def _cloned(self, parent: int) -> None:
         message = ctypes.c_ulong()

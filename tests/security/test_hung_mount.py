@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from security import hungfs
 from security.box import minimal_config
-from security.lives import clean_up, command_line, finish, spawn
+from security.lives import WHOLE, clean_up, command_line, finish, spawn
 from support import facility
 from support.bundle import with_bind
 from support.command import wait_for
@@ -20,25 +20,42 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
 
 
-# The kernel lets no signal end such a wait that has a handler or is blocked: SIGINT, which undoes, and all of a `run`.
-@pytest.mark.parametrize(
-    ("name", "number"), [("create", signal.SIGTERM), ("create", signal.SIGKILL), ("run", signal.SIGKILL)]
-)
-def test_who_waits_for_a_source_can_be_ended(box: Box, name: str, number: int) -> None:
+# How far the server comes: it reads no question, it reads the first one, it answers that one and reads the next.
+UNREAD, READ, NEXT = range(3)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+CASES = [(name, number, far) for name in ("create", "run") for number in NUMBERS for far in (UNREAD, READ, NEXT)]
+for last in NUMBERS[:2]:
+    CASES.remove(("run", last, NEXT))  # by then its signals are the program's
+if not WHOLE:
+    CASES.remove(("create", signal.SIGINT, NEXT))  # it takes the seconds after which the process is given up
+
+
+@pytest.mark.parametrize(("name", "number", "far"), CASES)
+def test_who_waits_for_a_source_can_be_ended(box: Box, name: str, number: int, far: int) -> None:
+    """Who can undoes; where the container's process cannot be ended that leaves the record too."""
     facility.need(hungfs.unavailable)
     point = box.base / "hung"
     box.runtime.run("other", box.write(minimal_config("sleep", "600")), "--detach").ok()
-    with hungfs.mounted(point):
-        before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    with hungfs.mounted(point) as server:
         bundle = box.write(with_bind(minimal_config("true"), point / "file", "/mnt"))
         process = spawn(box, ["env", "--default-signal", *command_line(box, name, bundle)])
         try:
+            if far == NEXT:
+                server.find()
+            if far:
+                server.read()
             wait_for((box.runtime.root / box.ident / "config.json").exists, what="the container's record")
             assert {each["id"] for each in box.runtime.list()} == {"other", box.ident}
             assert box.runtime.status("other") == "running"
             process.send_signal(number)
-            assert finish(process) == -number
+            told = (name, number) == ("run", signal.SIGTERM)
+            assert finish(process) == (1 if told else -number)
+            undone = (told or number == signal.SIGINT) and far != NEXT
+            assert (box.runtime.root / box.ident).exists() != undone
         finally:
             process.kill()
             process.wait()
-        clean_up(box, before, f"{name} ended by signal {number}")
+        if far != NEXT:
+            box.runtime.delete(box.ident, force=True).ok()
+    clean_up(box, before, f"{name} ended by signal {number}")

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from security.box import Box, Config, plain_config
+from security import restorer
+from security.box import Box, minimal_config, plain_config
 from security.lives import command_line, finish, spawn
 from support.bundle import with_hook, with_user_namespace
 from support.command import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
 
 CAP_KILL = 1 << 5
+WAITING = ["anon_inode:[pidfd]", "anon_inode:[signalfd]"]
 TO_DELETE = CAP_KILL | 0b1111  # CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER
 
 
 @contextmanager
-def supervised(box: Box, config: Config) -> Iterator[int]:
-    """The pid of a foreground `run` whose program runs; its caller has left a directory open for it."""
-    bundle = box.write(config)
+def supervised(box: Box, argv: Sequence[str]) -> Iterator[int]:
+    """The pid of a command in the foreground whose program runs; its caller has left a directory open for it."""
     leaked = os.open(box.sentinel().directory, os.O_RDONLY | os.O_DIRECTORY)
-    process = spawn(box, command_line(box, "run", bundle), [leaked])
+    process = spawn(box, argv, [leaked])
     os.close(leaked)
     try:
         wait_for(lambda: capabilities(process.pid, "CapPrm") & ~TO_DELETE == 0, what="the wait")
@@ -57,14 +59,30 @@ def capabilities(pid: int, name: str) -> int:
 
 def test_who_waits_for_the_program_holds_what_waiting_needs(box: Box) -> None:
     """The signals, the program, and the folder whose lock the deletion takes; nothing of the root or the caller."""
-    with supervised(box, plain_config("sleep", "600")) as pid:
-        assert held(pid) == [str(box.runtime.root / box.ident), "anon_inode:[pidfd]", "anon_inode:[signalfd]"]
+    with supervised(box, command_line(box, "run", box.write(plain_config("sleep", "600")))) as pid:
+        assert held(pid) == [str(box.runtime.root / box.ident), *WAITING]
+
+
+def test_so_does_a_restore(box: Box) -> None:
+    """What was restored has nothing of the caller's either. CRIU itself may be too old for the kernel."""
+    criu = box.base / "bin" / "criu"
+    criu.parent.mkdir()
+    criu.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {restorer.__file__} "$@"\n')
+    criu.chmod(0o755)
+    bundle = box.write(minimal_config("sleep", "600"))
+    box.runtime.run(box.ident, bundle, "--detach").ok()
+    env, images = ["env", f"PATH={criu.parent}:{os.environ['PATH']}"], ["--image-path", str(box.base / "images")]
+    box.raw(*env, *box.command("checkpoint", *images, box.ident)).ok()
+    with supervised(box, [*env, *box.command("restore", *images, "--bundle", str(bundle), box.ident)]) as pid:
+        assert held(pid) == [str(box.runtime.root / box.ident), *WAITING]
+        assert str(box.base / "host-data") not in held(int(box.runtime.state(box.ident)["pid"]))
 
 
 @pytest.mark.parametrize("userns", [False, True])
 def test_who_waits_for_the_program_may_kill_and_delete(box: Box, userns: bool) -> None:
     config = plain_config("sleep", "600")
-    with supervised(box, with_user_namespace(config) if userns else config) as pid:
+    bundle = box.write(with_user_namespace(config) if userns else config)
+    with supervised(box, command_line(box, "run", bundle)) as pid:
         for name in ("CapEff", "CapPrm"):
             assert capabilities(pid, name) & ~TO_DELETE == 0
             assert capabilities(pid, name) & CAP_KILL
@@ -85,7 +103,7 @@ def test_who_waits_for_an_exec_may_kill(box: Box) -> None:
     box.runtime.run(box.ident, box.write(plain_config("sleep", "600")), "--detach").ok()
     process = spawn(box, box.command("exec", box.ident, "sleep", "600"))
     try:
-        wait_for(lambda: held(process.pid) == ["anon_inode:[pidfd]", "anon_inode:[signalfd]"], what="the wait")
+        wait_for(lambda: held(process.pid) == WAITING, what="the wait")
         wait_for(lambda: capabilities(process.pid, "CapPrm") == CAP_KILL, what="the wait with the right to kill alone")
         process.terminate()
         assert finish(process) == 128 + 15

@@ -9,6 +9,7 @@ import pytest
 from security.box import Box, plain_config
 from security.lives import clean_up, command_line, prepare
 from support import facility
+from support.bundle import with_hook
 from support.host import HostSnapshot, cgroup_of
 
 pytestmark = [pytest.mark.security, pytest.mark.privileged]
@@ -66,11 +67,99 @@ def test_too_little_for_a_command(box: Box, name: str) -> None:
         group.rmdir()
 
 
+@pytest.mark.parametrize("name", ["create", "run", "exec", "delete"])
+def test_too_little_memory(box: Box, name: str) -> None:
+    """A cgroup of the runtime's own that is too small: its processes are killed, or a call fails."""
+    facility.need(facility.cgroup_v1)
+    bundle = box.write(plain_config(*(("true",) if name == "run" else ("sleep", "600"))))
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    group = cgroup_of(os.getpid(), "memory") / f"tight-{box.ident.removeprefix('sec-')}"
+    group.mkdir()
+    try:
+        failed = 0
+        for limit in (512, 1024):
+            (group / "memory.limit_in_bytes").write_text(f"{limit}K")
+            prepare(box, name, bundle)
+            argv = " ".join(command_line(box, name, bundle))
+            done = box.raw("sh", "-c", f"sh -c 'echo $$ > {group}/cgroup.procs; exec {argv}'; exit $?")
+            failed += done.code != 0
+            if done.code not in (0, 128 + 9):
+                assert_one_sentence(done.err, "")
+            clean_up(box, before, f"{name} with {limit} KiB")
+        assert failed
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("chown 1 {0} && chmod 700 {0}", "config.json: read the configuration: permission denied"),
+        ("rm -r {0}", "config.json: read the configuration: no such file or directory"),
+        ("rm -r {0} && touch {0}", "config.json: read the configuration: not a directory"),
+        ("cd {0} && rm -r {0}", "find the current directory: no such file or directory"),
+    ],
+)
+def test_a_bundle_that_cannot_be_read(box: Box, spoil: str, words: str) -> None:
+    bundle = box.write(plain_config("true"))
+    option = "" if "cd" in spoil else f"--bundle {bundle}"
+    rights = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all"
+    argv = " ".join(box.command("create", option, box.ident))
+    done = box.raw("sh", "-c", f"{spoil.format(bundle)}; {rights} {argv}").expect(1)
+    assert_one_sentence(done.err, words)
+    assert not box.runtime.root.exists()
+
+
+FAILING = {
+    "create": (1, "move the root filesystem over /: move_mount: invalid argument"),  # what was mounted on it went too
+    "start": (1, "no such file or directory"),
+    "exec": (255, "no such file or directory"),
+}
+
+
+@pytest.mark.parametrize("name", [*FAILING, "update", "delete"])
+def test_a_bundle_that_goes_meanwhile(box: Box, name: str) -> None:
+    """Everything of it: while a `create` waits for a hook, or before another command."""
+    config, goes = plain_config("sleep", "600"), f"rm -r {box.base}/bundle"
+    bundle = box.write(with_hook(config, "createRuntime", "/bin/sh", "-c", goes) if name == "create" else config)
+    before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
+    prepare(box, name, bundle)
+    argv = " ".join(command_line(box, name, bundle))
+    done = box.raw("sh", "-c", argv if name == "create" else f"{goes}; {argv}")
+    code, words = FAILING.get(name, (0, ""))
+    assert done.code == code, done.details()
+    if code:
+        assert_one_sentence(done.err, words)
+    clean_up(box, before, f"{name} without its bundle")
+
+
 FULL = {
     "full": ("size=4k", "head -c 9000 /dev/zero > {0}/filler 2>/dev/null; true", "no space left on device"),
     "inodes": ("nr_inodes=2", "touch {0}/filler", "no space left on device"),
     "read-only": ("size=4k", "mount -o remount,ro {0}", "read-only file system"),
 }
+
+
+@pytest.mark.parametrize("fault", [*FULL, "missing"])
+def test_a_log_that_cannot_be_written(box: Box, fault: str) -> None:
+    """One that cannot be made is an error; a record that does not fit into it is no reason to fail."""
+    options, spoil, words = FULL.get(fault, ("", "", "no such file or directory"))
+    small = box.base / "small"
+    small.mkdir()
+    bundle = box.write(plain_config("true"))
+    argv = " ".join(box.command("--log", f"{small}/log", "create", "--bundle", str(bundle), box.ident))
+    unfit = " ".join(box.command("--log", f"{small}/log", "state", "nobody"))
+    mount = f"mount -t tmpfs -o {options} none {small} && {spoil.format(small)}" if options else f"rmdir {small}"
+    script = f"{mount} && {unfit}; {argv}"
+    done = box.raw("unshare", "-m", "--propagation", "private", "sh", "-c", script)
+    said = [line for line in done.err.splitlines() if not line.startswith(("hint: ", "head: "))]
+    if fault == "full":
+        assert said == ["ocirun state nobody: container does not exist"]
+        assert box.runtime.status(box.ident) == "created"
+    else:
+        assert done.code == 1
+        assert said == [f"ocirun {small}/log: open the log: {words}"] * 2
+        assert not box.runtime.root.exists()
 
 
 @pytest.mark.parametrize("fault", FULL)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from ocirun import bundle, cli, destroy, join, parent, starting, state
-from ocirun.errors import EXIT_EXEC, Failure
+from ocirun.errors import Failure
 from ocirun.facts import Facts
 from ocirun.kernel import process as kernel
 from ocirun.linux import console
 from ocirun.parent import Host
-from ocirun.request import Request
+from ocirun.request import Request, absolute
 from ocirun.sync import StepFailed
 from ocirun_spec import accept, jsontext, rules
 
@@ -25,15 +23,7 @@ _LARGEST_ID: Final = (1 << 32) - 2
 
 
 def run(arguments: Arguments, general: Arguments) -> int:
-    """Returns the process's exit code, 0 with --detach, and 255 when it could not be run."""
-    try:
-        return _run(arguments, general)
-    except Failure as problem:
-        problem.code = EXIT_EXEC
-        raise
-
-
-def _run(arguments: Arguments, general: Arguments) -> int:
+    """Returns the process's exit code, 0 with --detach."""
     request = Request(arguments, general, cli.state_root(general))
     kernel.close_on_exec_from(3 + request.preserve_fds + request.listen_fds)
     entry = state.find(request.root, request.ident)
@@ -105,7 +95,7 @@ def _process(arguments: Arguments, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: str) -> dict[str, Any]:
-    text, process = bundle.read_json(os.path.abspath(path), "the process file")
+    text, process = bundle.read_json(absolute(path), "the process file")
     strange: list[object] = []
     offence = accept.accept_process(process, strange)
     if offence is not None:

@@ -39,6 +39,10 @@ def plan(bundle: Bundle, request: Request) -> Plan:
     request.pidfd_socket = request.pidfd_socket or _pidfd_receiver(bundle.config)
     facts = Facts()
     made = compose(bundle, facts, request)
+    if facts.distant:
+        from ocirun import apart
+
+        apart.gather(made.outside)
     if facts.initial_userns and not made.namespaces.private(kernel.CLONE_NEWUSER):
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
     return made

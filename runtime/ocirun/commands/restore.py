@@ -5,6 +5,7 @@ from __future__ import annotations
 from ocirun import bundle, cli, state
 from ocirun.commands import run as run_command
 from ocirun.errors import Failure
+from ocirun.kernel import process as kernel
 from ocirun.linux import console
 from ocirun.request import Request
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns the program's exit code, or 0 with --detach."""
     request = Request(arguments, general, cli.state_root(general))
+    kernel.close_on_exec_from(3)  # SECURITY: as in `create`: nothing that the caller left open reaches the processes
     found = bundle.load(arguments.text("bundle"))
     process = found.config.get("process")
     if not process:
@@ -32,8 +34,6 @@ def run(arguments: Arguments, general: Arguments) -> int:
         foreground.adopt_orphans()
     supervisor = foreground.Foreground()
     host = restoring.restore(found, request, arguments)
-    host.entry.unlock()
-    status = supervisor.supervise(host.pid, host.pidfd, host.terminal)
-    foreground.reap_orphans()
+    status = run_command.wait(host, supervisor, None)
     run_command.delete_finished(host.entry)
     return status

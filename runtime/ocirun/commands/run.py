@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.bundle import Bundle
     from ocirun.cli import Arguments
+    from ocirun.foreground import Foreground
     from ocirun.linux.readiness import Readiness
     from ocirun.parent import Host
     from ocirun.plan import Plan
@@ -47,14 +48,22 @@ def _run(found: Bundle, request: Request, arguments: Arguments) -> int:
         foreground.adopt_orphans()
     supervisor = foreground.Foreground()
     host, readiness = preparing.timed(plan, request, lambda: _begin(found, plan, request))
+    status = wait(host, supervisor, readiness)
+    if not arguments.flag("keep"):
+        delete_finished(host.entry)
+    return status
+
+
+def wait(host: Host, supervisor: Foreground, readiness: Readiness | None) -> int:
+    """Wait for the program with nothing but what that and the deletion need; returns its exit code."""
+    from ocirun import foreground
+
     host.entry.unlock()  # pause or delete --force must not wait for the program's end
     needed = foreground.ALL if _gives_rights(host.entry) else foreground.TO_DELETE
     kept = (host.pidfd, host.terminal, host.entry.fd, readiness.fd if readiness else -1)
     supervisor.keep_only(needed, *kept)
     status = supervisor.supervise(host.pid, host.pidfd, host.terminal, readiness)
     foreground.reap_orphans()
-    if not arguments.flag("keep"):
-        delete_finished(host.entry)
     return status
 
 

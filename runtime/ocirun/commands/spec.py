@@ -8,6 +8,7 @@ from ocirun import SPEC_VERSION
 from ocirun.errors import Failure, failure
 from ocirun.facts import Facts
 from ocirun.linux.cgroup.hierarchy import UNIFIED
+from ocirun.request import absolute
 from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ _READONLY: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sy
 
 def run(arguments: Arguments, _general: Arguments) -> int:
     """Writes config.json into the bundle's directory; refuses to replace one."""
-    path = os.path.join(os.path.abspath(arguments.text("bundle") or "."), "config.json")
+    path = os.path.join(absolute(arguments.text("bundle") or "."), "config.json")
     config = default(Facts().cgroups.mode == UNIFIED)
     if arguments.flag("rootless"):
         config = rootless(config)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ocirun.errors import Failure, failure
+from ocirun.errors import Failure
 from ocirun.kernel import mount
 from ocirun.steps import InsideStep, OutsideStep
 
@@ -58,15 +58,12 @@ def open_root(step: OutsideStep, _host: Host) -> None:
     pivot_root(2) refuses to move a shared mount.
     """
     path, may_mount = step.args
-    try:
-        found = os.lstat(path)
-        if stat.S_ISLNK(found.st_mode):
-            raise Failure(f"{step.text}: it is a symbolic link", where=step.pointer)
-        if not stat.S_ISDIR(found.st_mode):
-            raise Failure(f"{step.text}: it is not a directory", where=step.pointer)
-        step.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as problem:
-        raise failure(step.text, problem, where=step.pointer) from None
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise Failure(f"{step.text}: it is a symbolic link", where=step.pointer)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Failure(f"{step.text}: it is not a directory", where=step.pointer)
+    step.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     if may_mount:
         plain, step.fd = step.fd, mount.copy(step.fd, True)
         os.close(plain)

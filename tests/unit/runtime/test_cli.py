@@ -216,3 +216,16 @@ def test_what_asks_for_text_only(capfd: pytest.CaptureFixture[str], words: list[
     out, err = capfd.readouterr()
     assert out.startswith(said)
     assert err == ""
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), ImportError("no file"), OSError(23, "files"), Failure("no")])
+@pytest.mark.parametrize(("words", "code"), [(["exec", "id", "true"], 255), (["state", "id"], 1)])
+def test_whatever_ends_a_command_has_its_code(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], code: int, problem: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(cli, "state_root", fail)
+    assert cli.main(words) == code
+    assert capfd.readouterr().err.count("\n") == 1

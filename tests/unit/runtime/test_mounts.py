@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from ocirun import parent
 from ocirun.errors import Failure
 from ocirun.kernel import mount
 from ocirun.linux import mounts
@@ -189,6 +191,6 @@ def test_who_brings_dev(one: dict[str, Any], provided: bool) -> None:
 def test_a_failing_source_is_named(facts: Facts) -> None:
     outside, _inside = plan(facts, entry("bind", source="/no/such/place"))
     with pytest.raises(Failure) as caught:
-        outside[0].do(outside[0], None)
+        parent.do_outside(outside, MagicMock())
     assert str(caught.value) == ("/mounts/0: bind mount /no/such/place on /data: open_tree: no such file or directory")
     assert outside[0].fd == -1

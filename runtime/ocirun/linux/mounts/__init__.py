@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import stat
 
-from ocirun.errors import failure
 from ocirun.kernel import files, mount, raw
 from ocirun.kernel.userns import mapped_namespace
 from ocirun.linux.mounts import copyup
@@ -173,19 +172,16 @@ def copy_source(step: OutsideStep, _host: Host | None) -> None:
     """A detached copy of the source with all its flags set, in `step.fd`."""
     source, wish, shared, mappings = step.args
     recursive = mount.AT_RECURSIVE if wish.bind == table.RBIND else 0
-    try:
-        step.fd = mount.open_tree(mount.AT_FDCWD, os.fsencode(source), mount.OPEN_TREE_CLONE | recursive)
-        if not shared:
-            mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
-        if mappings:
-            userns = _namespace(mappings)
-            try:
-                _idmap(step.fd, wish, userns)
-            finally:
-                os.close(userns)
-        _set_attributes(step.fd, wish)
-    except raw.KernelError as problem:
-        raise failure(step.text, problem, where=step.pointer) from None
+    step.fd = mount.open_tree(mount.AT_FDCWD, os.fsencode(source), mount.OPEN_TREE_CLONE | recursive)
+    if not shared:
+        mount.mount_setattr(step.fd, mount.AT_RECURSIVE, 0, propagation=mount.MS_SLAVE)
+    if mappings:
+        userns = _namespace(mappings)
+        try:
+            _idmap(step.fd, wish, userns)
+        finally:
+            os.close(userns)
+    _set_attributes(step.fd, wish)
 
 
 def map_ids(step: OutsideStep, _host: Host) -> None:
