@@ -51,7 +51,7 @@ class Arguments:
         return int(self.text(name, "0"))
 
 
-def _match(word: str, table: tuple[Option, ...]) -> tuple[Option, str | None] | None:
+def match(word: str, table: tuple[Option, ...]) -> tuple[Option, str | None] | None:
     """(the option, its value behind ``=``) for a word that begins with a dash."""
     name, equals, value = word.lstrip("-").partition("=")
     dashes = len(word) - len(word.lstrip("-"))
@@ -73,6 +73,9 @@ def _take(arguments: Arguments, option: Option, value: str | None, rest: list[st
         value = rest.pop(0)
     if option.kind == options.NUMBER and not (value.isascii() and value.isdigit() and len(value) < 5):
         raise Failure(f"--{option.name} takes a number, not {value!r}")
+    if option.words and value not in option.words:
+        *others, last = option.words
+        raise Failure(f"--{option.name} takes {', '.join(others)} or {last}, not {value!r}")
     arguments.values.setdefault(option.name, []).append(value)
 
 
@@ -87,22 +90,22 @@ def read(words: list[str], table: tuple[Option, ...], arguments: Arguments, stop
         if len(word) < 2 or word[0] != "-":
             arguments.positionals.append(word)
             continue
-        found = _match(word, table)
+        found = match(word, table)
         if found is None:
-            raise Failure(
-                f"unknown option {word}", hint=f"ocirun {arguments.command} --help lists them".replace("  ", " ")
-            )
+            from ocirun.manual import mistakes
+
+            raise Failure(f"unknown option {word}", hint=mistakes.option(word, arguments.command, table))
         _take(arguments, *found, rest)
     return rest
 
 
 def _read_command(command: Command, words: list[str]) -> Arguments:
     arguments = Arguments(command.name)
-    table = (*command.options, options.Option("help", options.FLAG, "print this help", "h"))
+    table = (*command.options, options.HELP)
     rest = read(words, table, arguments, 1 if command.tail else -1)
     # An option may still stand between the id and the program, as runc allows; the first other word ends that.
-    while command.tail and rest and rest[0].startswith("-") and rest[0] != "--" and _match(rest[0], table):
-        found = _match(rest.pop(0), table)
+    while command.tail and rest and rest[0].startswith("-") and rest[0] != "--" and match(rest[0], table):
+        found = match(rest.pop(0), table)
         if found:
             _take(arguments, *found, rest)
     arguments.positionals += rest[1:] if rest[:1] == ["--"] else rest
@@ -130,7 +133,9 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
     _open_log(general)
     command = next((each for each in options.COMMANDS if each.name == name), None)
     if command is None:
-        raise Failure(f"unknown command {name!r}", hint="ocirun --help lists them", code=EXIT_UNKNOWN_COMMAND)
+        from ocirun.manual import mistakes
+
+        raise Failure(f"unknown command {name!r}", hint=mistakes.command(name), code=EXIT_UNKNOWN_COMMAND)
     about.append(command.name)
     arguments = _read_command(command, rest)
     about += arguments.positionals[:1]
@@ -139,7 +144,6 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
 
         log.write_all(1, manual.page(command))
         return 0
-    _check_general(general)
     try:
         module = __import__(command.module, None, None, ("run",))
         status: int = module.run(arguments, general)
@@ -151,18 +155,10 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
 
 
 def _open_log(general: Arguments) -> None:
-    style = general.text("log-format", "text")
-    if style not in ("text", "json"):
-        raise Failure(f"--log-format takes text or json, not {style!r}")
     try:
-        log.open_log(general.text("log"), style, general.flag("debug"))
+        log.open_log(general.text("log"), general.text("log-format", "text"), general.flag("debug"))
     except OSError as problem:
         raise failure("open the log", problem, where=general.text("log")) from None
-
-
-def _check_general(general: Arguments) -> None:
-    if general.text("rootless", "auto") not in ("true", "false", "auto"):
-        raise Failure(f"--rootless takes true, false or auto, not {general.text('rootless')!r}")
 
 
 def main(words: list[str]) -> int:

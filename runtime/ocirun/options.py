@@ -1,4 +1,6 @@
-"""The command line as data: one table of commands and options. The reader, the help and the man page are made from it.
+"""The command line as data: one table of commands and options. Reader, help, manual page and completion follow from it.
+
+It is read at every call of the program: what only people want to know is in `manual`.
 
 The ways runc's users write an option all work: ``--name value``, ``--name=value``, ``-name`` (containerd passes
 ``-no-subreaper``), ``-n value``, ``-n=value``, before or after the positional arguments; ``--`` ends the options.
@@ -17,10 +19,15 @@ FLAG: Final = "flag"
 TEXT: Final = "text"
 MANY: Final = "many"
 NUMBER: Final = "number"
+FILE: Final = "file"
+DIRECTORY: Final = "directory"
 
 
 class Option:
-    """One option: its names (long first), what it takes, and its help; a hidden one is not listed."""
+    """One option: its names (long first), what it takes, and its help; a hidden one is not listed.
+
+    kind: one of the constants above, or the words to choose from, as ``table|json``.
+    """
 
     __slots__ = ("help", "hidden", "kind", "name", "short")
 
@@ -30,6 +37,11 @@ class Option:
         self.kind = kind
         self.help = text
         self.hidden = hidden
+
+    @property
+    def words(self) -> list[str]:
+        """What it takes, when that is one of some words."""
+        return self.kind.split("|") if "|" in self.kind else []
 
 
 class Command:
@@ -69,26 +81,29 @@ class Command:
         return f"ocirun.commands.{self.name.replace('-', '_')}"
 
 
+HELP: Final = Option("help", FLAG, "print this help", "h")
+"""Of every command too."""
+
 GLOBAL: Final = (
-    Option("root", TEXT, "directory of the containers' state"),
-    Option("log", TEXT, "file for log records"),
-    Option("log-format", TEXT, "text or json"),
+    Option("root", DIRECTORY, "directory of the containers' state"),
+    Option("log", FILE, "file for log records"),
+    Option("log-format", "text|json", "form of the log records"),
     Option("debug", FLAG, "log the runtime's steps and their time"),
     Option("systemd-cgroup", FLAG, "let systemd manage the cgroups"),
-    Option("rootless", TEXT, "true, false or auto: accepted; what the caller may do is found out by trying"),
+    Option("rootless", "true|false|auto", "accepted; what the caller may do is found out by trying"),
     Option("version", FLAG, "print the version", "v"),
-    Option("help", FLAG, "print this help", "h"),
+    HELP,
 )
 
 _CREATE: Final = (
-    Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
-    Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
-    Option("pidfd-socket", TEXT, "AF_UNIX socket that receives a pidfd of the container's process"),
-    Option("pid-file", TEXT, "file for the container's process id"),
+    Option("bundle", DIRECTORY, "the bundle's directory; default: the current one", "b"),
+    Option("console-socket", FILE, "AF_UNIX socket that receives the terminal's master"),
+    Option("pidfd-socket", FILE, "AF_UNIX socket that receives a pidfd of the container's process"),
+    Option("pid-file", FILE, "file for the container's process id"),
     Option("no-pivot", FLAG, "enter the root without pivot_root(2)"),
     Option("no-new-keyring", FLAG, "keep the caller's session keyring"),
     Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
-    Option("trace", TEXT, "file for the time of each step, as Perfetto, chrome://tracing and `trace` read it"),
+    Option("trace", FILE, "file for the time of each step, as Perfetto, chrome://tracing and `trace` read it"),
 )
 
 _PLANNED: Final = (
@@ -98,7 +113,7 @@ _PLANNED: Final = (
 """Of commands that only plan: what changes a plan."""
 
 _UPDATE: Final = (
-    Option("resources", TEXT, "file with a linux.resources object (config-linux.md), - is standard input", "r"),
+    Option("resources", FILE, "file with a linux.resources object (config-linux.md), - is standard input", "r"),
     Option("blkio-weight", TEXT, "weight of block devices, 10 to 1000"),
     Option("cpu-period", TEXT, "period of the quota in microseconds"),
     Option("cpu-quota", TEXT, "microseconds that it may run in a period, -1 for no limit"),
@@ -122,13 +137,13 @@ _UPDATE: Final = (
 _REGEX: Final = Option("regex", FLAG, "ID is a regular expression, for all containers whose id has a match", "r")
 
 _CRIU: Final = (
-    Option("image-path", TEXT, "directory of the images; default: checkpoint"),
-    Option("work-path", TEXT, "directory of CRIU's log and other files; default: that of the images"),
+    Option("image-path", DIRECTORY, "directory of the images; default: checkpoint"),
+    Option("work-path", DIRECTORY, "directory of CRIU's log and other files; default: that of the images"),
     Option("tcp-established", FLAG, "also established TCP connections"),
     Option("ext-unix-sk", FLAG, "also unix sockets whose other end is outside"),
     Option("shell-job", FLAG, "also a session whose leader is outside"),
     Option("file-locks", FLAG, "also file locks"),
-    Option("manage-cgroups-mode", TEXT, "cgroups below the container's: soft (default), full or strict"),
+    Option("manage-cgroups-mode", "ignore|soft|full|strict", "cgroups below the container's; default: soft"),
     Option("empty-ns", MANY, "a namespace to leave empty: network"),
     Option("auto-dedup", FLAG, "give memory back from the images that later ones replace"),
     Option("lazy-pages", FLAG, "leave memory to a server that gives it when it is used (userfaultfd)"),
@@ -163,16 +178,16 @@ COMMANDS: Final = (
             Option("tty", FLAG, "give it a terminal", "t"),
             Option("user", TEXT, "UID[:GID]", "u"),
             Option("additional-gids", MANY, "another group id", "g"),
-            Option("process", TEXT, "file with a process object (config.md) instead of a command", "p"),
+            Option("process", FILE, "file with a process object (config.md) instead of a command", "p"),
             Option("detach", FLAG, "return when the process runs", "d"),
-            Option("pid-file", TEXT, "file for its process id"),
+            Option("pid-file", FILE, "file for its process id"),
             Option("process-label", TEXT, "SELinux label"),
             Option("apparmor", TEXT, "AppArmor profile"),
             Option("no-new-privs", FLAG, "set no_new_privs"),
             Option("cap", MANY, "a capability to add", "c"),
             Option("preserve-fds", NUMBER, "pass file descriptors 3 .. 3+N-1 on"),
-            Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
-            Option("pidfd-socket", TEXT, "AF_UNIX socket that receives a pidfd of the process"),
+            Option("console-socket", FILE, "AF_UNIX socket that receives the terminal's master"),
+            Option("pidfd-socket", FILE, "AF_UNIX socket that receives a pidfd of the process"),
             Option("cgroup", MANY, "sub-cgroup, [CONTROLLER:]PATH"),
             Option("ignore-paused", FLAG, "also in a paused container"),
         ), 1, -1, tail=True, code=EXIT_EXEC,
@@ -182,11 +197,11 @@ COMMANDS: Final = (
     Command("update", "ID", "change the limits of a container", _UPDATE, 1, 1),
     Command(
         "list", "", "list the containers",
-        (Option("format", TEXT, "table or json", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,
+        (Option("format", "table|json", "form of the output", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,
     ),
     Command(
         "ps", "ID [PS-OPTION…]", "list the processes of a container",
-        (Option("format", TEXT, "table or json", "f"),), 1, -1, tail=True,
+        (Option("format", "table|json", "form of the output", "f"),), 1, -1, tail=True,
     ),
     Command(
         "events", "ID", "print what a container uses, and when one of its processes is killed for want of memory",
@@ -197,7 +212,7 @@ COMMANDS: Final = (
     ),
     Command(
         "usage", "[ID…]", "print what containers use now; without an id, all that run",
-        (Option("format", TEXT, "table or json", "f"),), 0, -1,
+        (Option("format", "table|json", "form of the output", "f"),), 0, -1,
     ),
     Command("wait", "ID", "wait for the end of a container's program, and print its exit code", (), 1, 1),
     Command(
@@ -215,9 +230,9 @@ COMMANDS: Final = (
         "restore", "ID", "make a container from the files of a checkpoint",
         (
             *_CRIU,
-            Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
-            Option("console-socket", TEXT, "AF_UNIX socket that receives the terminal's master"),
-            Option("pid-file", TEXT, "file for the container's process id"),
+            Option("bundle", DIRECTORY, "the bundle's directory; default: the current one", "b"),
+            Option("console-socket", FILE, "AF_UNIX socket that receives the terminal's master"),
+            Option("pid-file", FILE, "file for the container's process id"),
             Option("detach", FLAG, "return when its processes run", "d"),
             Option("no-subreaper", FLAG, "do not adopt the container's orphans"),
             Option("no-pivot", FLAG, "accepted: CRIU enters the root in its own way"),
@@ -227,28 +242,30 @@ COMMANDS: Final = (
     ),
     Command(
         "explain", "[BUNDLE]", "print what a `run` of a bundle would do, step by step, without doing it",
-        (*_PLANNED, Option("format", TEXT, "text, json or mermaid")), 0, 1,
+        (*_PLANNED, Option("format", "text|json|mermaid", "form of the output")), 0, 1,
     ),
     Command(
         "diff-config", "A B", "print what two bundles, or their config.json, do differently (exit code 1; 0: nothing)",
-        (*_PLANNED[1:], Option("format", TEXT, "text or json")), 2, 2, error=2,
+        (*_PLANNED[1:], Option("format", "text|json", "form of the output")), 2, 2, error=2,
     ),
     Command("trace", "FILE", "draw the file of `run --trace`", (), 1, 1),
     Command(
         "spec", "", "write a config.json to begin with",
         (
-            Option("bundle", TEXT, "the bundle's directory; default: the current one", "b"),
+            Option("bundle", DIRECTORY, "the bundle's directory; default: the current one", "b"),
             Option("rootless", FLAG, "one that runs without root"),
         ), 0, 0,
     ),
     Command(
         "validate", "[BUNDLE]", "tell all that is wrong with a configuration; nothing is changed or run",
         (
-            Option("bundle", TEXT, "the bundle's directory, or the file itself; default: the current directory", "b"),
+            Option("bundle", FILE, "the bundle's directory, or the file itself; default: the current directory", "b"),
             Option("host", FLAG, "also what this host cannot do, and what is missing on it and in the root filesystem"),
             Option("strict", FLAG, "warnings count as errors"),
-            Option("format", TEXT, "text, json or sarif", "f"),
+            Option("format", "text|json|sarif", "form of the output", "f"),
         ), 0, 1, error=2,
     ),
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
+    Command("completion", "SHELL [WORD…]", "print a script that completes words in bash, zsh or fish", (), 1, -1),
+    Command("manual", "", "print the manual page, for man(1)", (), 0, 0),
 )  # fmt: skip

@@ -44,7 +44,7 @@ def test_only_a_running_container(box: Box) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--manage-cgroups-mode", "odd"], "--manage-cgroups-mode: 'odd' is none of "),
+        (["--manage-cgroups-mode", "odd"], "--manage-cgroups-mode takes ignore, soft, full or strict, not 'odd'"),
         (["--empty-ns", "ipc"], "--empty-ns: 'ipc' cannot be left empty"),
         (["--page-server", "host"], "--page-server: 'host' is not ADDRESS:PORT"),
         (["--page-server", "host:70000"], "--page-server: 'host:70000' is not ADDRESS:PORT"),

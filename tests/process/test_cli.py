@@ -49,7 +49,7 @@ def test_overview(program: Path, tmp_path: Path, words: list[str]) -> None:
 def test_help_of_a_command(program: Path, tmp_path: Path, command: str, word: str) -> None:
     done = run_command([str(program), command, word], tmp_path / "out").ok()
     assert done.out.startswith(f"ocirun {command}: ")
-    assert f"usage: ocirun {command} " in done.out
+    assert f"usage: ocirun {command}" in done.out
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ def run(arguments: Arguments, general: Arguments) -> int:
     from ocirun.explaining import difference
 
     style = arguments.text("format", "text")
-    if style not in ("text", "json"):
-        raise Failure(f"--format takes text or json, not {style!r}")
     first, second = (_effects(path, arguments, general) for path in arguments.positionals)
     found = difference.compare(first, second)
     shown = jsontext.pretty(difference.document(found)) + "\n" if style == "json" else difference.render(found)

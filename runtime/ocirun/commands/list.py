@@ -20,9 +20,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
     """Prints every container that can be read; one that is deleted meanwhile is left out, and a damaged one told."""
     root = cli.state_root(general)
     style = arguments.text("format", "table")
-    if style not in ("table", "json"):
-        raise Failure(f"--format takes table or json, not {style!r}")
-    found = _documents(root)
+    found = documents(root)
     if arguments.flag("quiet"):
         log.write_all(1, "".join(each["id"] + "\n" for each in found))
     elif style == "json":
@@ -32,7 +30,8 @@ def run(arguments: Arguments, general: Arguments) -> int:
     return 0
 
 
-def _documents(root: str) -> list[dict[str, Any]]:
+def documents(root: str) -> list[dict[str, Any]]:
+    """One for each container, in the order of their ids."""
     found = []
     for name in state.names(root):
         try:

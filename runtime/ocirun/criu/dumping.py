@@ -125,8 +125,6 @@ def checkpoint(entry: Entry, arguments: Arguments) -> None:
 def common(arguments: Arguments) -> dict[str, Any]:
     """The options that mean the same for both commands."""
     mode = arguments.text("manage-cgroups-mode")
-    if mode and mode not in messages.CGROUP_MODES:
-        raise Failure(f"{mode!r} is none of {', '.join(messages.CGROUP_MODES)}", where="--manage-cgroups-mode")
     return {
         "tcp_established": arguments.flag("tcp-established"),
         "ext_unix_sk": arguments.flag("ext-unix-sk"),

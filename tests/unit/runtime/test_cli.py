@@ -9,7 +9,7 @@ import pytest
 from ocirun import cli, manual, options
 from ocirun.cli import Arguments
 from ocirun.errors import Failure
-from ocirun.options import FLAG, MANY, NUMBER, TEXT, Command, Option
+from ocirun.options import DIRECTORY, FILE, FLAG, MANY, NUMBER, TEXT, Command, Option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ TABLE = (
     Option("detach", FLAG, "", "d"),
     Option("env", MANY, "", "e"),
     Option("preserve-fds", NUMBER, ""),
+    Option("style", "text|json|mermaid", ""),
 )
 
 
@@ -93,6 +94,8 @@ def test_reading_stops_where_it_is_told() -> None:
         (["--preserve-fds=x"], "--preserve-fds takes a number, not 'x'"),
         (["--preserve-fds=²"], "--preserve-fds takes a number, not '²'"),
         (["--preserve-fds=12345"], "--preserve-fds takes a number, not '12345'"),
+        (["--style", "xml"], "--style takes text, json or mermaid, not 'xml'"),
+        (["--style="], "--style takes text, json or mermaid, not ''"),
     ],
 )
 def test_what_is_refused(words: list[str], said: str) -> None:
@@ -145,7 +148,8 @@ def test_options_table_is_sane() -> None:
         assert not set(long) & set(short), owner
         assert all(len(letter) == 1 for letter in short), owner
         assert all(len(name) > 1 and option.help for name, option in zip(long, table, strict=True)), owner
-        assert {option.kind for option in table} <= {FLAG, TEXT, MANY, NUMBER}, owner
+        kinds = {option.kind for option in table if not option.words}
+        assert kinds <= {FLAG, TEXT, MANY, NUMBER, FILE, DIRECTORY}, owner
     for command in options.COMMANDS:
         assert "help" not in [option.name for option in command.options]
         assert "h" not in [option.short for option in command.options]
@@ -169,9 +173,10 @@ def test_the_manual_names_everything() -> None:
         assert command.help in overview
         page = manual.page(command)
         assert page.startswith(f"ocirun {command.name}: {command.help}\n")
-        assert f"usage: ocirun {command.name} [OPTION…] {command.usage}" in page
+        assert f"usage: {manual.usage(command)}\n" in page
+        assert "\nexamples:\n  # " in page
         for option in command.options:
-            shown = f"--{option.name}{'' if option.kind == FLAG else ' VALUE'} " in page
+            shown = f"{f'--{option.name} {manual.shown(option)}'.rstrip()} " in page
             assert (shown, option.help in page) == (not option.hidden,) * 2
             assert not option.short or f"  -{option.short}, --{option.name}" in page
     for option in options.GLOBAL:
@@ -184,7 +189,7 @@ def test_the_manual_names_everything() -> None:
         (["frobnicate"], 3, "ocirun unknown command 'frobnicate'\n"),
         (["--what"], 1, "ocirun unknown option --what\n"),
         (["--log-format", "xml", "list"], 1, "ocirun --log-format takes text or json, not 'xml'\n"),
-        (["--rootless=maybe", "list"], 1, "ocirun list: --rootless takes true, false or auto, not 'maybe'\n"),
+        (["--rootless=maybe", "list"], 1, "ocirun --rootless takes true, false or auto, not 'maybe'\n"),
         (["state", "../etc"], 1, "ocirun state ../etc: invalid container id '../etc'\n"),
         (["state", "nobody"], 1, "ocirun state nobody: container does not exist\n"),
     ],
@@ -197,6 +202,23 @@ def test_what_main_says(
     assert out == ""
     assert err.startswith(said)
     assert all(line.startswith("hint: ") for line in err.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["kil", "web"], "did you mean kill? ocirun --help lists them"),
+        (["zzzzzz"], "ocirun --help lists them"),
+        (["--rot", "x", "list"], "did you mean --root? ocirun --help lists them"),
+        (["create", "--bundel=x", "web"], "did you mean --bundle? ocirun create --help lists them"),
+        (["list", "--zzzzzz"], "ocirun list --help lists them"),
+        (["list", "--root=x"], "--root stands before the command: ocirun --root … list"),
+        (["--detach", "run", "web"], "it is an option of run, exec, restore, and stands behind the command"),
+    ],
+)
+def test_what_may_have_been_meant(capfd: pytest.CaptureFixture[str], words: list[str], hint: str) -> None:
+    assert cli.main(words)
+    assert capfd.readouterr().err.splitlines()[1:] == [f"hint: {hint}"]
 
 
 @pytest.mark.parametrize(
