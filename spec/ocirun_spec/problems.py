@@ -16,7 +16,11 @@ from .names import NAMESPACES, RLIMITS
 from .positions import Positions, escape
 from .problem import Problem, did_you_mean
 from .schema import config_schema, validator
+from .sysctl_rules import OF_THE_HOST
 from .tree import PATTERNS
+
+SETTABLE = "a container has net.*, fs.mqueue.*, and of kernel.* what concerns sem, shm and msg, for itself"
+"""The hint about a parameter of the host's."""
 
 
 def explain(text: str, source: str) -> list[Problem]:
@@ -60,7 +64,8 @@ class _Reporter:
     def rule_problem(self, pointer: str, message: str) -> Problem:
         line, column = self.positions.line_column(pointer)
         name = message.split('"')[1] if message.startswith("the resource limit") else ""
-        return Problem(self.source, line, column, pointer, message, hint=did_you_mean(name, RLIMITS), kind="rule")
+        hint = SETTABLE if message.endswith(OF_THE_HOST) else did_you_mean(name, RLIMITS)
+        return Problem(self.source, line, column, pointer, message, hint=hint, kind="rule")
 
 
 def _rule_findings(config: object) -> list[tuple[str, str]]:

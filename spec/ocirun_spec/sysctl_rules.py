@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+OF_THE_HOST = "belongs to no namespace, setting it would change the host"
 # ipc/ipc_sysctl.c in the kernel: the tables that every ipc namespace has for itself.
 IPC_PARAMETERS = frozenset(
     (
@@ -71,7 +72,7 @@ def _objection(name: str, present: set[str], config: dict[str, Any]) -> str:
         return f'"{name}" is not the name of a kernel parameter'
     namespace = sysctl_namespace(path)
     if not namespace:
-        return f"{name} belongs to no namespace, setting it would change the host"
+        return f"{name} {OF_THE_HOST}"
     if namespace not in present:
         return f"{name} would change the host because there is no {namespace} namespace"
     field = path.removeprefix("kernel/")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _IDENT = "validate"
 _BOOTED = "/run/systemd/system"
 """There when systemd is the system's manager (sd_booted(3))."""
-_DELEGATE = "let systemd delegate it (Delegate=yes, systemd-run --user --scope -p Delegate=yes), or call as root"
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -70,10 +69,10 @@ def _way(hierarchy: Hierarchy, directory: str, needed: list[Setting]) -> Iterato
         return
     if needed:
         message = f"{needed[0].file} needs a cgroup, and {above} is not the caller's: permission denied"
-        yield Finding(needed[0].pointer, message, _DELEGATE)
+        yield Finding(needed[0].pointer, message, place.DELEGATE)
     else:
         message = f"the container runs without a cgroup of its own: {above} is not the caller's"
-        yield Finding(place.POINTER, message, _DELEGATE, "warning")
+        yield Finding(place.POINTER, message, place.DELEGATE, "warning")
 
 
 def _enabled(hierarchy: Hierarchy, directory: str, needed: list[Setting]) -> Iterator[Finding]:
@@ -92,4 +91,4 @@ def _enabled(hierarchy: Hierarchy, directory: str, needed: list[Setting]) -> Ite
             if busy:
                 yield Finding(each.pointer, message, f"{parent} holds processes itself: move them to a cgroup below it")
             elif not os.access(f"{parent}/cgroup.subtree_control", os.W_OK):
-                yield Finding(each.pointer, message, _DELEGATE)
+                yield Finding(each.pointer, message, place.DELEGATE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ocirun.checks.sources import near
 from ocirun.checks.subject import Finding, planned, text_of
 from ocirun.kernel import mount, raw
 from ocirun.kernel import scheduling as kernel
@@ -53,7 +55,9 @@ def spaces(subject: Subject) -> Iterator[Finding]:
             message = f"this kernel has no {kind} namespaces"
             yield Finding(f"/linux/namespaces/{at}/type", message, "leave it out: the host's is shared then")
     for step in namespaces.Namespaces(subject.config).opened.values():
-        yield from planned(partial(namespaces.open_path, step))
+        for each in planned(partial(namespaces.open_path, step)):
+            hint = each.hint or near(step.args[1]) or "make it before the container; without a path it gets a new one"
+            yield replace(each, hint=hint)
         if step.fd >= 0:
             os.close(step.fd)
     if subject.linux.get("netDevices"):

@@ -28,7 +28,8 @@ def root(subject: Subject) -> Iterator[Finding]:
     try:
         mode = os.lstat(path).st_mode
     except OSError as problem:
-        yield Finding("/root/path", f"the root filesystem {path}: {words(problem.errno or 0)}", _near(path))
+        hint = near(path) or "unpack an image there, or name the directory where it is"
+        yield Finding("/root/path", f"the root filesystem {path}: {words(problem.errno or 0)}", hint)
         return
     if stat.S_ISLNK(mode):
         hint = f"name the directory that it leads to: {os.path.realpath(path)}"
@@ -48,7 +49,7 @@ def bound(subject: Subject) -> Iterator[Finding]:
             os.stat(path)
         except OSError as problem:
             message = f"the source {path}: {words(problem.errno or 0)}"
-            yield Finding(f"/mounts/{at}/source", message, _near(path) or f"make {path} before the container")
+            yield Finding(f"/mounts/{at}/source", message, near(path) or f"make {path} before the container")
 
 
 def hooks(subject: Subject) -> Iterator[Finding]:
@@ -60,7 +61,7 @@ def hooks(subject: Subject) -> Iterator[Finding]:
             try:
                 mode = os.stat(path).st_mode
             except OSError as problem:
-                yield Finding(pointer, f"the hook {path}: {words(problem.errno or 0)}", _near(path))
+                yield Finding(pointer, f"the hook {path}: {words(problem.errno or 0)}", near(path))
                 continue
             if not stat.S_ISREG(mode) or not mode & 0o111:
                 yield Finding(pointer, f"the hook {path} is not executable: permission denied", f"chmod +x {path}")
@@ -76,7 +77,7 @@ def devices(subject: Subject) -> Iterator[Finding]:
             yield Finding(pointer, f"the network device {name}: no such device", hint)
 
 
-def _near(path: str) -> str:
+def near(path: str) -> str:
     """A hint for a path that does not exist: where it breaks off, and what is there instead."""
     above = os.path.normpath(path)
     while not os.path.lexists(above) and above != "/":

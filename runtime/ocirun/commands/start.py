@@ -18,7 +18,8 @@ def run(arguments: Arguments, general: Arguments) -> int:
     entry = state.hold(cli.state_root(general), arguments.positionals[0])
     link = _connect(entry)
     if link is None:
-        raise Failure(f"cannot start a container that is {entry.status()}")
+        hint = "only a created container can be started"
+        raise Failure(f"cannot start a container that is {entry.status()}", hint=hint)
     if not entry.record["program"]:
         raise Failure("the configuration has no process", where="/process")
     readiness = starting.awaited(entry)

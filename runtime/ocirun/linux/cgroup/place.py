@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 POINTER: Final = "/linux/cgroupsPath"
 UNIFIED: Final = "unified"
+DELEGATE: Final = "let systemd delegate it (Delegate=yes, systemd-run --user --scope -p Delegate=yes), or call as root"
+"""The hint for who may not make a cgroup."""
 _TRIES: Final = 16
 _LONGEST: Final = 2048
 """Of a cgroupsPath, so that the mount point before it and a file's name after it leave it below PATH_MAX."""
@@ -132,7 +134,8 @@ def _mkdir(mount: str, path: str) -> bool:
                 except FileExistsError:
                     continue
         except OSError as problem:
-            raise failure(f"make the cgroup {path}", problem, where=POINTER) from None
+            hint = DELEGATE if isinstance(problem, PermissionError) else ""
+            raise failure(f"make the cgroup {path}", problem, where=POINTER, hint=hint) from None
         else:
             return True
     raise Failure(f"make the cgroup {path}: its parent is removed again and again", where=POINTER)
