@@ -105,6 +105,11 @@ def load(directory: str, name: str = "config.json") -> Bundle:
     path = absolute(directory or ".")
     file = f"{path}/{name}"
     text, config = read_json(file, "the configuration")
+    return checked(path, text, config, file)
+
+
+def checked(path: str, text: str, config: Any, file: str) -> Bundle:
+    """A bundle whose configuration somebody has read or composed; `file` is its name for people."""
     strange: list[object] = []
     pointer = accept.accept(config, strange)
     if pointer is not None:

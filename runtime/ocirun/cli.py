@@ -104,11 +104,12 @@ def _read_command(command: Command, words: list[str]) -> Arguments:
     table = (*command.options, options.HELP)
     rest = read(words, table, arguments, 1 if command.tail else -1)
     # An option may still stand between the id and the program, as runc allows; the first other word ends that.
-    while command.tail and rest and rest[0].startswith("-") and rest[0] != "--" and match(rest[0], table):
+    mixed = command.tail and not command.strict
+    while mixed and rest and rest[0].startswith("-") and rest[0] != "--" and match(rest[0], table):
         found = match(rest.pop(0), table)
         if found:
             _take(arguments, *found, rest)
-    arguments.positionals += rest[1:] if rest[:1] == ["--"] else rest
+    arguments.positionals += rest[1:] if rest[:1] == ["--"] and not command.strict else rest
     if arguments.flag("help"):
         return arguments
     count = len(arguments.positionals)

@@ -25,6 +25,8 @@ EXIT_ERROR: Final = 1
 """Any refused or failed command."""
 EXIT_EXEC: Final = 255
 """`exec` could not join the container or start the program (runc's code)."""
+EXIT_TIMEOUT: Final = 124
+"""The time of `do --timeout` was over (the code of timeout(1))."""
 EXIT_SIGNAL: Final = 128
 """Added to the signal's number when the program of `run` or `exec` was killed by a signal."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import time
 
 from ocirun import log
-from ocirun.errors import EXIT_SIGNAL, doing
+from ocirun.errors import EXIT_SIGNAL, EXIT_TIMEOUT, doing
 from ocirun.kernel import process as kernel
 from ocirun.kernel import raw, signals
 
@@ -26,6 +27,7 @@ TCSETS: Final = 0x5402
 TIOCGWINSZ: Final = 0x5413
 TIOCSWINSZ: Final = 0x5414
 TIOCGPTPEER: Final = 0x5441
+TIOCGPGRP: Final = 0x540F
 _TERMIOS_SIZE: Final = 36
 _SIGNALFD_SIGINFO_SIZE: Final = 128
 _SIGSET_SIZE: Final = 8
@@ -44,14 +46,23 @@ _CS8: Final = 0o60
 _OPOST: Final = 0o1
 _VMIN: Final = 17 + 6
 _VTIME: Final = 17 + 5
+_VINTR: Final = 17
+_ISIG: Final = 0o1
+_ENDING: Final = (signals.SIGHUP, signals.SIGINT, signals.SIGQUIT, signals.SIGTERM)
+_LONGEST: Final = 1 << 30
 
 
 class Foreground:
     """One supervised program. Make it before the clone: signals that come early are then not lost."""
 
-    __slots__ = ("_poll", "_pty", "_saved", "_signals", "_slave")
+    __slots__ = ("_code", "_mortal", "_pidfd", "_poll", "_pty", "_saved", "_seconds", "_signals", "_slave", "_until")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0, mortal: bool = False) -> None:
+        """`seconds`: after these it is killed, 0 for never. `mortal`: it ends by the signals that end other programs.
+
+        For the first process of a pid namespace the kernel drops those that it does not catch (pid_namespaces(7)).
+        """
+        self._seconds, self._mortal, self._until, self._code, self._pidfd = seconds, mortal, 0.0, 0, -1
         signals.block_all()
         mask = ((1 << 64) - 1).to_bytes(_SIGSET_SIZE, "little")
         self._signals = raw.call("signalfd4", raw.SIGNALFD4, -1, mask, _SIGSET_SIZE, SFD_CLOEXEC)
@@ -82,18 +93,21 @@ class Foreground:
     @doing("wait for the program")
     def supervise(self, pid: int, pidfd: int, pty: int, readiness: Readiness | None = None) -> int:
         """Wait for the child `pid`; `pty` is its terminal's master or -1. Returns the exit code for the shell."""
+        self._pidfd = pidfd
         self._poll.register(pidfd, select.POLLIN)
+        if self._seconds:
+            self._until = time.monotonic() + self._seconds
         if readiness:
             self._poll.register(readiness.fd, select.POLLIN)
         if pty >= 0:
             self._open_terminal(pty)
         try:
             while True:
-                ready = dict(self._poll.poll())
+                ready = dict(self._poll.poll(self._left()))
                 if self._signals in ready:
-                    self._forward(pid, pidfd)
+                    self._forward(pid)
                 if 0 in ready and self._pty >= 0:
-                    self._copy(0, self._pty)
+                    self._copy(0, self._pty, pid)
                 if self._pty in ready:
                     self._copy(self._pty, 1)
                 if readiness and readiness.fd in ready and readiness.receive():
@@ -104,9 +118,31 @@ class Foreground:
         finally:
             self._close_terminal()
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return EXIT_SIGNAL - code if code < 0 else code
+        return self._code or (EXIT_SIGNAL - code if code < 0 else code)
 
-    def _forward(self, pid: int, pidfd: int) -> None:
+    def _left(self) -> int | None:
+        """Milliseconds until its time is over, None without; kills it then."""
+        if not self._until:
+            return None
+        left = self._until - time.monotonic()
+        if left > 0:
+            return min(int(left * 1000) + 1, _LONGEST)
+        self._until = 0.0
+        self._end(EXIT_TIMEOUT)
+        return None
+
+    def _end(self, code: int) -> None:
+        """Kill it; `code` is the exit code then."""
+        self._code = self._code or code
+        self._send(signals.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        try:
+            kernel.pidfd_send_signal(self._pidfd, number)
+        except raw.KernelError:
+            return
+
+    def _forward(self, pid: int) -> None:
         """One signal: to the program, except those that are about ourselves; orphans that came to us are reaped."""
         number = int.from_bytes(os.read(self._signals, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
         if number == signals.SIGCHLD:
@@ -117,10 +153,20 @@ class Foreground:
             return
         if number in (signals.SIGPIPE, signals.SIGURG):
             return
-        try:
-            kernel.pidfd_send_signal(pidfd, number)
-        except raw.KernelError:
+        if self._mortal and number in _ENDING and not catches(pid, number):
+            self._end(EXIT_SIGNAL + number)
+        else:
+            self._send(number)
+
+    def _typed(self, data: bytes, pid: int) -> None:
+        """The keys of the terminal that end a program, which end a first process no more than other signals."""
+        attributes = _get_attributes(self._pty)
+        group = int.from_bytes(fcntl.ioctl(self._pty, TIOCGPGRP, bytes(4)), "little")
+        if group != pid or not attributes[12] & _ISIG:
             return
+        for at, number in ((_VINTR, signals.SIGINT), (_VINTR + 1, signals.SIGQUIT)):
+            if attributes[at : at + 1] in data and not catches(pid, number):
+                self._end(EXIT_SIGNAL + number)
 
     def _open_terminal(self, pty: int) -> None:
         self._pty = pty
@@ -144,10 +190,15 @@ class Foreground:
         if self._pty >= 0:
             copy_size(self._pty)
 
-    def _copy(self, source: int, destination: int) -> bool:
-        """Move what is there; a side that has ended is not asked again. Says whether anything moved."""
+    def _copy(self, source: int, destination: int, pid: int = 0) -> bool:
+        """Move what is there; a side that has ended is not asked again. Says whether anything moved.
+
+        pid: the program that it is typed for.
+        """
         try:
             data = os.read(source, _CHUNK)
+            if pid and self._mortal:
+                self._typed(data, pid)
             while data:
                 data = data[os.write(destination, data) :]
                 if not data:
@@ -168,6 +219,22 @@ class Foreground:
         left.register(self._pty, select.POLLIN)
         while self._pty >= 0 and left.poll(0):
             self._copy(self._pty, 1)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal (SigCgt of proc(5))."""
+    try:
+        fd = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        text = os.read(fd, _CHUNK)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    caught = text.partition(b"\nSigCgt:")[2].split(maxsplit=1)
+    return bool(caught and int(caught[0], 16) >> (number - 1) & 1)
 
 
 def copy_size(pty: int) -> None:

@@ -16,7 +16,7 @@ import os
 from ocirun.errors import Failure, doing
 from ocirun.kernel import files, raw
 from ocirun.kernel import process as kernel
-from ocirun.linux import cgroup, console, keyring, lifecycle, lsm
+from ocirun.linux import cgroup, console, idmap, keyring, lifecycle, lsm
 from ocirun.plan import Plan, ProcessPlan
 from ocirun.steps import InsideStep, OutsideStep
 from ocirun_spec.names import NAMESPACES
@@ -100,6 +100,7 @@ def compose(
     joining = Joining(config, hold(entry), facts)
     plan = Plan(joining)
     userns = joining.private(kernel.CLONE_NEWUSER)
+    owner = idmap.owner(config)
     settled = ProcessPlan(config, process, "", facts, request, userns, {})
     terminal = console.prepare(request.console_socket)
     pinned, unpinned, placed = _affinity(process)
@@ -131,7 +132,7 @@ def compose(
             if joining.needs_middle or not join
             else [InsideStep(enter, "", "join the container's namespaces", joining, join)]
         ),
-        *([InsideStep(become_root, "", "become root of the user namespace")] if userns else []),
+        *([InsideStep(become_root, "", "become root of the user namespace", *owner)] if userns else []),
         InsideStep(stand_in_root, "", "stand in the container's root", joining, entry.record["pid"]),
         *([] if request.no_new_keyring else keyring.inside(entry.ident)),
         *console.inside(process, "", terminal, False),
@@ -159,10 +160,11 @@ def enter(step: InsideStep, _scene: Scene) -> None:
     kernel.setns(joining.pidfd, flags)
 
 
-def become_root(_step: InsideStep, _scene: Scene) -> None:
+def become_root(step: InsideStep, _scene: Scene) -> None:
     """Ids that the user namespace knows; process.user follows."""
-    kernel.setresgid(0)
-    kernel.setresuid(0)
+    uid, gid = step.args
+    kernel.setresgid(gid)
+    kernel.setresuid(uid)
 
 
 def stand_in_root(step: InsideStep, scene: Scene) -> None:

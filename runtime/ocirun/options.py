@@ -45,13 +45,14 @@ class Option:
 
 
 class Command:
-    """One command. `least` and `most` count the positionals (-1: no end); `tail`: what follows is the program's.
+    """One command. `least` and `most` count the positionals (-1: no end).
 
+    tail: after the first positional, and options behind it, what follows is the program's; with `strict` it is itself.
     error: the exit code of all that fails, where 1 is an answer; else 0.
     code: how it exits when it fails, once its command line is read.
     """
 
-    __slots__ = ("code", "error", "help", "least", "most", "name", "options", "tail", "usage")
+    __slots__ = ("code", "error", "help", "least", "most", "name", "options", "strict", "tail", "usage")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Command:
         tail: bool = False,
         error: int = 0,
         code: int = EXIT_ERROR,
+        strict: bool = False,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -74,6 +76,7 @@ class Command:
         self.tail = tail
         self.error = error
         self.code = code
+        self.strict = strict
 
     @property
     def module(self) -> str:
@@ -136,6 +139,25 @@ _UPDATE: Final = (
 
 _REGEX: Final = Option("regex", FLAG, "ID is a regular expression, for all containers whose id has a match", "r")
 
+_DO: Final = (
+    Option("rootfs", DIRECTORY, "directory that becomes the root; default: the host's root; read-only either way"),
+    Option("bind", MANY, "SRC[:DST]: show a file or directory of the host, writable"),
+    Option("ro-bind", MANY, "SRC[:DST]: the same read-only"),
+    Option("tmpfs", MANY, "an empty directory in memory; /tmp, /run and /var/tmp are one anyway"),
+    Option("network", "none|host", "default: none"),
+    Option("memory", TEXT, "memory in bytes or with a suffix such as m or g, -1 for no limit; default: 512m"),
+    Option("pids", TEXT, "number of processes and threads, -1 for no limit; default: 256"),
+    Option("cpus", TEXT, "number of processors that it may keep busy, such as 0.5; default: all"),
+    Option("seccomp", FILE, "file with a linux.seccomp object (config-linux.md); default: a list of what is refused"),
+    Option("user", TEXT, "UID[:GID]; default: the caller, for root nobody (65534)", "u"),
+    Option("cwd", TEXT, "working directory; default: the current one, or / where that is not to be seen"),
+    Option("env", MANY, "NAME=VALUE to add to PATH, HOME, TERM and LANG", "e"),
+    Option("hostname", TEXT, "default: sandbox"),
+    Option("timeout", TEXT, "seconds until it is killed, with exit code 124"),
+    Option("tty", FLAG, "give it a terminal; default: if the caller sits at one", "t"),
+    Option("print-config", FLAG, "print the config.json instead of running it"),
+)
+
 _CRIU: Final = (
     Option("image-path", DIRECTORY, "directory of the images; default: checkpoint"),
     Option("work-path", DIRECTORY, "directory of CRIU's log and other files; default: that of the images"),
@@ -159,6 +181,10 @@ COMMANDS: Final = (
             Option("keep", FLAG, "do not delete the container when it exits"),
             Option("no-subreaper", FLAG, "do not adopt the container's orphans"),
         ), 1, 1,
+    ),
+    Command(
+        "do", "COMMAND [ARG…]", "run a command in a throwaway sandbox, without a bundle",
+        _DO, 1, -1, tail=True, strict=True,
     ),
     Command("start", "ID", "run the program of a created container", (), 1, 1),
     Command("state", "ID", "print the state of a container as JSON", (), 1, 1),

@@ -312,7 +312,7 @@ def _into_namespaces(config: dict[str, Any], spaces: namespaces.Namespaces, requ
     return [
         *namespaces.inside(spaces),  # everything later acts in the final namespaces
         *_clocks(config),  # with the runtime's user, whose the process's files in /proc are
-        *(idmap.inside() if spaces.private(kernel.CLONE_NEWUSER) else []),  # what is made belongs to its root
+        *(idmap.inside(config) if spaces.private(kernel.CLONE_NEWUSER) else []),  # what is made belongs to its root
         *([] if request.no_new_keyring else keyring.inside(request.ident)),
         *hostname.inside(config),
         *sysctl.inside(config),  # through the host's procfs, before there is another

@@ -46,10 +46,14 @@ def _run(found: Bundle, request: Request, arguments: Arguments) -> int:
 
     if not arguments.flag("no-subreaper"):
         foreground.adopt_orphans()
-    supervisor = foreground.Foreground()
+    return attended(found, plan, request, foreground.Foreground(), arguments.flag("keep"))
+
+
+def attended(found: Bundle, plan: Plan, request: Request, supervisor: Foreground, keep: bool) -> int:
+    """Create, start, and wait for the end; returns the program's exit code. `keep`: do not delete it then."""
     host, readiness = preparing.timed(plan, request, lambda: _begin(found, plan, request))
     status = wait(host, supervisor, readiness)
-    if not arguments.flag("keep"):
+    if not keep:
         delete_finished(host.entry)
     return status
 

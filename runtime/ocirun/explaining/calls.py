@@ -152,7 +152,10 @@ CALLS: Final[dict[str, Callable[[Arguments], list[str]] | list[str]]] = {
     "hostname.set_domainname": lambda args: [f"setdomainname({quoted(args[0])})"],
     "hostname.set_hostname": lambda args: [f"sethostname({quoted(args[0])})"],
     "idmap.ask_tool": lambda args: [f"execve({quoted(args[0])}, PID {' '.join(strings(args[1]))})"],
-    "idmap.become_root": ["setresgid(0, 0, 0)", "setresuid(0, 0, 0)", "prctl(PR_SET_DUMPABLE, 0)"],
+    "idmap.become_root": lambda args: [
+        f"setresgid({args[1]}, {args[1]}, {args[1]})", f"setresuid({args[0]}, {args[0]}, {args[0]})",
+        "prctl(PR_SET_DUMPABLE, 0)",
+    ],
     "idmap.deny_setgroups": ['write("/proc/PID/setgroups", "deny")'],
     "idmap.write_map": lambda args: [f'write("/proc/PID/{args[0].decode()}_map", {quoted(args[1])})'],
     "intelrdt.enter": ['write("tasks", PID)'],

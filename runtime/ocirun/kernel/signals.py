@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+SIGHUP: Final = 1
 SIGINT: Final = 2
+SIGQUIT: Final = 3
 SIGKILL: Final = 9
 SIGPIPE: Final = 13
 SIGTERM: Final = 15

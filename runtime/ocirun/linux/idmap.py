@@ -55,9 +55,21 @@ def may_setgroups(config: dict[str, Any], facts: Facts) -> bool:
     return bool(facts.effective >> _CAP_SETUID & 1) or not own_id_only(gids, os.getegid())
 
 
-def inside() -> list[InsideStep]:
+def owner(config: dict[str, Any]) -> tuple[int, int]:
+    """The (uid, gid) that sets the container up: root's, or the first that is mapped where root is not."""
+    linux = config.get("linux") or {}
+    found = [_owner(linux.get(name) or []) for name in ("uidMappings", "gidMappings")]
+    return found[0], found[1]
+
+
+def _owner(mappings: Mapping) -> int:
+    first = min((each["containerID"] for each in mappings), default=0)
+    return int(first)
+
+
+def inside(config: dict[str, Any]) -> list[InsideStep]:
     """Become root of the user namespace once it is mapped: what the container's process makes belongs to its root."""
-    return [InsideStep(become_root, "/linux/uidMappings", "become root of the user namespace")]
+    return [InsideStep(become_root, "/linux/uidMappings", "become root of the user namespace", *owner(config))]
 
 
 def deny_setgroups(_step: OutsideStep, host: Host) -> None:
@@ -92,8 +104,12 @@ def ask_tool(step: OutsideStep, host: Host) -> None:
         raise Failure(f"{step.text}: {tool} refused", where=step.pointer, hint="look at /etc/subuid and /etc/subgid")
 
 
-def become_root(_step: InsideStep, _scene: Scene) -> None:
-    """setresgid(2), setresuid(2) to 0; the supplementary groups of the caller stay until process.user sets them."""
-    kernel.setresgid(0)
-    kernel.setresuid(0)
+def become_root(step: InsideStep, _scene: Scene) -> None:
+    """setresgid(2), setresuid(2); the supplementary groups of the caller stay until process.user sets them.
+
+    Where no id 0 is mapped, no change of ids takes the capabilities that the first process of the namespace has.
+    """
+    uid, gid = step.args
+    kernel.setresgid(gid)
+    kernel.setresuid(uid)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")

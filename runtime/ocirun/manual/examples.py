@@ -16,6 +16,11 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("ocirun run --detach --pid-file web.pid web", "run the bundle of this directory in the background"),
         ("ocirun run --trace web.trace web", "see where the time goes; ocirun trace draws it"),
     ),
+    "do": (
+        ("ocirun do -- sh", "a shell that can change nothing and has no network"),
+        ("ocirun do --bind .:/tmp/work --cwd /tmp/work -- make", "let it write to this directory alone"),
+        ("ocirun do --memory 256m --timeout 10 -- ./program", "with limits of memory and time"),
+    ),
     "start": (("ocirun start web", "run the program of a container that create has made"),),
     "state": (("ocirun state web", "its status, process id and bundle"),),
     "kill": (

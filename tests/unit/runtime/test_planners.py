@@ -159,6 +159,14 @@ def test_a_plain_user_maps_himself_or_asks(plain_facts: Facts, monkeypatch: pyte
     assert idmap.may_setgroups(more, plain_facts)
 
 
+def test_who_sets_a_container_up() -> None:
+    """Its root; where that has no id, the first that has one."""
+    himself = [{"containerID": 1000, "hostID": 5, "size": 1}]
+    two = [{"containerID": 70000, "hostID": 1, "size": 2}, *WIDE]
+    assert idmap.inside(linux(uidMappings=two, gidMappings=himself))[0].args == (0, 1000)
+    assert idmap.inside(linux(uidMappings=himself))[0].args == (1000, 0), "of a namespace that is joined nobody knows"
+
+
 def test_root_may_set_groups_anyway(facts: Facts) -> None:
     assert idmap.may_setgroups(linux(gidMappings=own(os.getegid())), facts)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _ENOENT: Final = 2
 _ELOOP: Final = 40
 _DEV: Final = b"/dev"
+_PROC: Final = b"/proc"
 _NO_SYMLINK_TYPES: Final = ("proc", "sysfs")
 _OWN_LABELS: Final = ("proc", "sysfs", "cgroup2", "mqueue")
 """Filesystems whose files the policy labels one by one; only an mqueue's root takes a label, once it is made."""
@@ -240,9 +241,14 @@ def _target(scene: Scene, destination: bytes, directory: bool) -> int:
     return target
 
 
-def _attach(fd: int, target: int, destination: bytes) -> None:
-    """move_mount(2), unless the target turned out to lie in a procfs."""
-    if files.statfs_type(target) == files.PROC_SUPER_MAGIC and os.fsdecode(destination) not in PROC_FILES:
+def _attach(fd: int, target: int, destination: bytes, plain: bool = False) -> None:
+    """move_mount(2), unless the target turned out to lie in a procfs.
+
+    plain: a proc on a directory that was reached without a symlink: /proc itself may be a procfs where root.path is a
+    root in use, such as the host's; the new one covers it.
+    """
+    inside = files.statfs_type(target) == files.PROC_SUPER_MAGIC and not (plain and destination == _PROC)
+    if inside and os.fsdecode(destination) not in PROC_FILES:
         raise raw.KernelError(1, "move_mount", "the destination leads into a procfs")
     mount.move_mount(fd, target)
     os.close(target)
@@ -279,7 +285,7 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     if owner:
         _idmap(fd, wish, owner.fd)
     _set_attributes(fd, wish)
-    _attach(fd, target, destination)
+    _attach(fd, target, destination, fstype == b"proc")
     _propagate(fd, wish)
     os.close(fd)
 
