@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundle import BUSYBOX, REPOSITORY, make_rootfs
 
+from ocirun.facts import Facts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -107,12 +109,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, se
 
 
 def listed() -> dict[str, set[str]]:
-    """`modules.txt` as modules by command."""
+    """`modules.txt` as modules by command, and what looks into filesystems of servers where the host has one."""
     table: dict[str, set[str]] = {command: set() for command in HOT}
     for line in LIST.read_text().splitlines():
         module, _, commands = line.partition(":")
         for command in commands.split():
             table[command].add(module)
+    for command in ("create", "run") if Facts().distant else ():
+        table[command].add("ocirun.apart")
     return table
 
 
