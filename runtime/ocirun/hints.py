@@ -7,14 +7,22 @@ only after `cold.enable`, so nothing of them is imported above.
 from __future__ import annotations
 
 import os
+import select
 
 from ocirun import cold
 from ocirun.errors import Failure
+from ocirun.facts import Facts
+from ocirun.kernel import process as kernel
+from ocirun.kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from ocirun.bundle import Bundle
 
+_PATIENCE: Final = 2000
+"""Milliseconds that a person would wait for a hint."""
 _PARTS = ("/root", "/process", "/mounts", "/hooks", "/linux")
 
 
@@ -24,9 +32,32 @@ def add(problem: Failure, bundle: Bundle) -> None:
         return
     try:
         cold.enable()
-        problem.hint = _found(problem.where, bundle)
+        problem.hint = _apart(problem.where, bundle) if Facts().distant else _found(problem.where, bundle)
     except Exception:  # noqa: BLE001 - no hint is worth the sentence
         return
+
+
+def _apart(where: str, bundle: Bundle) -> str:
+    """The same by a child, since the server of a filesystem may not answer (`apart`): it holds nothing of ours."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL, name="PR_SET_PDEATHSIG")
+            kernel.close_range(0, writer - 1)
+            kernel.close_range(writer + 1, kernel.UINT_MAX)
+            os.write(writer, _found(where, bundle).encode("utf-8", "replace"))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    answered = bool(poll.poll(_PATIENCE))
+    hint = os.read(reader, 1 << 16).decode() if answered else ""
+    os.close(reader)
+    os.kill(child, signals.SIGKILL)
+    os.waitpid(child, 0 if answered else os.WNOHANG)
+    return hint
 
 
 def _found(where: str, bundle: Bundle) -> str:
