@@ -57,7 +57,7 @@ def test_too_little_for_a_command(box: Box, name: str) -> None:
         (group / "pids.max").write_text("1")
         full = (f"echo $$ > {group}/cgroup.procs", "resource temporarily unavailable")
         few = [(f"ulimit -n {limit}", "too many open files") for limit in (4, 9, 14)]
-        for limit, words in (full, ("ulimit -v 12000", "memory"), *few):
+        for limit, words in (full, ("ulimit -v 12000", "less than 32 mib: cannot allocate memory"), *few):
             prepare(box, name, bundle)
             done = box.raw("sh", "-c", f"{limit}; exec {' '.join(command_line(box, name, bundle))}")
             if done.code:
