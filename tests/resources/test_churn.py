@@ -34,7 +34,7 @@ of every other program's memory too; a container's own is gone with its processe
 @pytest.fixture(scope="session")
 def counts(lane: str) -> tuple[int, int]:
     """How many containers in sequence, and how many at a time: the emulated machines are ten times slower."""
-    return (30, 12) if lane else (200, 50)
+    return (12, 12) if lane else (200, 50)
 
 
 def kernel_cgroups() -> dict[str, int]:

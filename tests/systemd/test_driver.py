@@ -184,7 +184,7 @@ def test_a_living_unit_of_that_name_is_left_alone(box: Box) -> None:
 
 
 def test_a_name_can_be_used_again_at_once(box: Box) -> None:
-    for _round in range(10):
+    for _round in range(4):
         box.start_sleeper(config_of(box))
         box.runtime.delete(box.ident, force=True).ok()
 
@@ -292,5 +292,5 @@ def test_features_say_so(box: Box) -> None:
 def test_why_the_first_process_died_is_known_each_time(box: Box) -> None:
     """systemd drops a unit whose processes are all dead, so the runtime's own in it must outlive the container's."""
     config = with_shell(config_of(box, {"memory": {"limit": 4096, "swap": 4096}}), "exec true")
-    for _ in range(20):
+    for _ in range(8):
         assert "was killed for want of memory" in one_sentence(box.run(config).expect(1))
