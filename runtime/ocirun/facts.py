@@ -13,20 +13,24 @@ if TYPE_CHECKING:
     from ocirun.linux.cgroup.hierarchy import Hierarchies
 
 CAP_SYS_ADMIN: Final = 21
-_DISTANT: Final = (b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"ceph", b"9p", b"autofs")
+_DISTANT: Final = tuple(b" - %s" % kind for kind in (
+    b"fuse ", b"fuse.", b"fuseblk ", b"nfs ", b"nfs4 ", b"cifs ", b"smb3 ", b"ceph ", b"9p ",
+))  # fmt: skip
+"""As mountinfo has them. Not autofs: systemd mounts one on every host (binfmt_misc), and answers."""
 _WHOLE_RANGE: Final = [b"0", b"0", b"4294967295"]
 
 
 class Facts:
     """Each fact is found out when it is first asked for; planners treat it as constant."""
 
-    __slots__ = ("_cgroups", "_effective", "_initial_userns", "_resctrl", "euid")
+    __slots__ = ("_cgroups", "_effective", "_initial_userns", "_mountinfo", "_resctrl", "euid")
 
     def __init__(self) -> None:
         self.euid = os.geteuid()
         self._effective: int | None = None
         self._initial_userns: bool | None = None
         self._cgroups: Hierarchies | None = None
+        self._mountinfo = b""
         self._resctrl: str | None = None
 
     @property
@@ -58,18 +62,22 @@ class Facts:
         if self._cgroups is None:
             from ocirun.linux.cgroup.hierarchy import discover
 
-            self._cgroups = discover()
+            self._cgroups = discover(self.mountinfo)
         return self._cgroups
+
+    @property
+    def mountinfo(self) -> bytes:
+        """/proc/self/mountinfo, which takes the longer the more is mounted: read once."""
+        if not self._mountinfo:
+            from ocirun.kernel import mount
+
+            self._mountinfo = mount.mountinfo()
+        return self._mountinfo
 
     @property
     def distant(self) -> bool:
         """Whether a filesystem is mounted whose answers come from a server, and may not come."""
-        from ocirun.kernel import mount
-
-        kinds = {
-            line.partition(b" - ")[2].split(b" ", 1)[0].partition(b".")[0] for line in mount.mountinfo().split(b"\n")
-        }
-        return not kinds.isdisjoint(_DISTANT)
+        return any(kind in self.mountinfo for kind in _DISTANT)
 
     @property
     def resctrl(self) -> str:

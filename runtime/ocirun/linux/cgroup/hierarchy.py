@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from ocirun.kernel import mount
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +60,9 @@ class Hierarchies:
             self.mode = UNIFIED if unified else NONE
 
 
-def discover() -> Hierarchies:
-    """Read /proc/self/mountinfo and /proc/self/cgroup and look at each candidate once."""
-    return parse(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup"), _is_mounted)
+def discover(mountinfo: bytes = b"") -> Hierarchies:
+    """Read /proc/self/cgroup, and /proc/self/mountinfo unless it is given, and look at each candidate once."""
+    return parse(mountinfo or mount.mountinfo(), _read("/proc/self/cgroup"), _is_mounted)
 
 
 def parse(mountinfo: bytes, cgroup: bytes, visible: Callable[[str, bytes], bool]) -> Hierarchies:
