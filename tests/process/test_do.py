@@ -69,10 +69,10 @@ def groups() -> set[str]:
     return {path for path in all_cgroups() if "/do-" in path}
 
 
-def do(box: Box, *words: str) -> Result:
+def do(box: Box, *words: str, cwd: str = "/") -> Result:
     """`do`, after which nothing is left."""
     before, made = snapshot(box), groups()
-    done = box.runtime.call("do", *words)
+    done = box.runtime.call("do", *words, cwd=Path(cwd))
     before.assert_unchanged()
     assert groups() <= made
     assert not box.runtime.root.exists() or {each.name for each in box.runtime.root.iterdir()} <= {"@cache"}
@@ -81,6 +81,10 @@ def do(box: Box, *words: str) -> Result:
 
 def uid_of(box: Box) -> int:
     return PLAIN if box.directory.stat().st_uid == PLAIN else NOBODY
+
+
+def test_the_callers_folder_is_kept_where_it_may_be_entered(caller: Box) -> None:
+    assert do(caller, "pwd", cwd="/usr").out == "/usr\n"
 
 
 def test_a_sandbox(caller: Box) -> None:
