@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,28 +33,6 @@ static void check_memory(void)
     struct rlimit found;
     if (getrlimit(RLIMIT_AS, &found) == 0 && found.rlim_cur < 32 << 20)
         die("start Python within RLIMIT_AS (ulimit -v) of less than 32 MiB", ENOMEM);
-}
-
-/* The first MiB of objects, which every command fills, is mapped at once: 256 page faults less. */
-static void *map_arena(void *context, size_t size)
-{
-    int *populate = context;
-    void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | *populate, -1, 0);
-    *populate = 0;
-    return arena == MAP_FAILED ? NULL : arena;
-}
-
-static void unmap_arena(void *context, void *arena, size_t size)
-{
-    (void)context;
-    munmap(arena, size);
-}
-
-static void prepare_memory(void)
-{
-    static int populate = MAP_POPULATE;
-    PyObjectArenaAllocator allocator = {&populate, map_arena, unmap_arena};
-    PyObject_SetArenaAllocator(&allocator);
 }
 
 static void check(PyStatus status)
@@ -100,7 +77,7 @@ static void add_search_path(PyConfig *config, const char *path)
 /* Isolated: no environment, no site, no user folder, no signal handlers, and every path given, so none is searched for.
  * Only CPython's "core" phase is run: built-in and frozen modules can be imported, files cannot, and there are no streams.
  * The hot commands need no more; complete() in module.c does the rest for the others. */
-static void start_python(int argc, char **argv)
+void start_python(unsigned long seed)
 {
     prepare_memory();
     PyPreConfig preconfig;
@@ -120,10 +97,11 @@ static void start_python(int argc, char **argv)
     config.install_signal_handlers = 0;
     config.pathconfig_warnings = 0;
     config.module_search_paths_set = 1;
-    check(PyConfig_SetBytesArgv(&config, argc, argv));
-    wchar_t **installed[] = {&config.program_name, &config.executable, &config.base_executable};
+    config.use_hash_seed = seed != 0;
+    config.hash_seed = seed;
+    wchar_t **names[] = {&config.program_name, &config.executable, &config.base_executable}; /* complete() has the true ones */
     for (int i = 0; i < 3; i++)
-        check(PyConfig_SetBytesString(&config, installed[i], launcher_seal.installed));
+        check(PyConfig_SetBytesString(&config, names[i], "ocirun"));
     wchar_t **prefixes[] = {&config.home, &config.prefix, &config.base_prefix, &config.exec_prefix, &config.base_exec_prefix};
     for (int i = 0; i < 5; i++)
         check(PyConfig_SetBytesString(&config, prefixes[i], PREFIX));
@@ -133,10 +111,14 @@ static void start_python(int argc, char **argv)
     check(Py_InitializeFromConfig(&config));
     PyConfig_Clear(&config);
     PyGC_Disable(); /* a command is short: collecting while its modules load finds nothing */
+    if (prepare_imports() < 0) {
+        report_exception();
+        _exit(1);
+    }
 }
 
 /* One line instead of a traceback: formatting one opens source files, which inside a container are the image's. */
-static void report_exception(void)
+void report_exception(void)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -175,7 +157,7 @@ static int run_main(int argc, char **argv)
         if (!argument || PyList_Append(arguments, argument) < 0)
             Py_CLEAR(arguments);
     }
-    PyObject *cli = arguments && prepare_imports() == 0 ? PyImport_ImportModule(ENTRY) : NULL;
+    PyObject *cli = arguments ? PyImport_ImportModule(ENTRY) : NULL;
     PyObject *result = cli ? PyObject_CallMethod(cli, "main", "O", arguments) : NULL;
     long status = result ? PyLong_AsLong(result) : -1;
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
@@ -201,6 +183,8 @@ int main(int argc, char **argv)
     open_standard_fds();
     if (argc < 1)
         die("refusing to run without a program name", EINVAL);
+    if (!has_snapshot() && argc > 2 && strcmp(argv[1], "--hold-still") == 0)
+        hold_still(argv + 2);
     /* SECURITY: first of all, before any file is read. PR_SET_DUMPABLE is not cleared here: it would give /proc/self to
      * root, and a caller without privileges could not write the id maps of its own user namespace. The seal does not
      * depend on it; Python clears it in each process that enters a container, before it enters. */
@@ -210,7 +194,10 @@ int main(int argc, char **argv)
     remember_words(argc, argv);
     find_library(launcher_seal.installed);
     check_library();
-    start_python(argc, argv);
+    if (has_snapshot())
+        wake_up();
+    else
+        start_python(0);
     /* Leaving without the interpreter's teardown: nothing is left that would need it. */
     _exit(run_main(argc, argv));
 }

@@ -5,13 +5,14 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <internal/pycore_interp.h>
 #include <internal/pycore_pylifecycle.h>
 #include <linux/sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct seal launcher_seal;
+struct seal launcher_seal = {"", (char[]){""}}; /* as long as a snapshot is taken */
 char launcher_library[PATH_MAX];
 
 /* One argument of a system call as a register; a buffer that was opened has to be released afterwards. */
@@ -79,6 +80,16 @@ static PyObject *raw_clone3(PyObject *module, PyObject *args)
     return Py_BuildValue("li", pid < 0 ? -error : pid, pid > 0 ? pidfd : -1);
 }
 
+static PyStatus name_executable(void)
+{
+    PyConfig *config = (PyConfig *)_PyInterpreterState_GetConfig(PyInterpreterState_Get());
+    wchar_t **names[] = {&config->program_name, &config->executable, &config->base_executable};
+    PyStatus status = PyStatus_Ok();
+    for (int i = 0; i < 3 && !PyStatus_Exception(status); i++)
+        status = PyConfig_SetBytesString(config, names[i], launcher_seal.installed);
+    return status;
+}
+
 /* The second phase of the interpreter's start: imports from files, codecs, sys.stdin, sys.stdout and sys.stderr. */
 static PyObject *complete(PyObject *module, PyObject *unused)
 {
@@ -88,7 +99,9 @@ static PyObject *complete(PyObject *module, PyObject *unused)
         done = 1;
         PyObject *added = PySys_GetObject("path"); /* what the program has put there until now comes last */
         Py_XINCREF(added);
-        PyStatus status = _Py_InitializeMain();
+        PyStatus status = name_executable();
+        if (!PyStatus_Exception(status))
+            status = _Py_InitializeMain();
         if (PyStatus_Exception(status))
             return PyErr_Format(PyExc_RuntimeError, "start of the interpreter: %s", status.err_msg);
         PyObject *path = PySys_GetObject("path");
@@ -150,13 +163,19 @@ static int add_path(PyObject *module, const char *name, const char *path)
     return status;
 }
 
+/* What the launcher knows of this process. */
+int describe(PyObject *module)
+{
+    if (PyModule_AddStringConstant(module, "sealed", launcher_seal.how) < 0
+        || add_path(module, "executable", launcher_seal.installed) < 0 || add_path(module, "library", launcher_library) < 0)
+        return -1;
+    return 0;
+}
+
 PyMODINIT_FUNC PyInit__ocirun(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module && (PyModule_AddStringConstant(module, "version", OCIRUN_VERSION) < 0
-                   || PyModule_AddStringConstant(module, "sealed", launcher_seal.how) < 0
-                   || add_path(module, "executable", launcher_seal.installed) < 0
-                   || add_path(module, "library", launcher_library) < 0))
+    if (module && (PyModule_AddStringConstant(module, "version", OCIRUN_VERSION) < 0 || describe(module) < 0))
         Py_CLEAR(module);
     return module;
 }

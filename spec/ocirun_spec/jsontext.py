@@ -7,7 +7,6 @@ imported on the way in; finding *where* a refused text is wrong may import, beca
 
 from __future__ import annotations
 
-import _json
 import sys
 
 TYPE_CHECKING = False
@@ -98,12 +97,13 @@ def loads(text: str) -> Any:
 
 def _scan_text(text: str, start: int) -> tuple[Any, int]:
     """The C scanner; where the json package is not loaded, it cannot raise its error, and is asked again."""
+    scan, _, _ = _parts()
     try:
-        return _scan(text, start)
+        return scan(text, start)  # type: ignore[no-any-return]
     except (SystemError, ImportError):
         sys.modules["json.decoder"] = _Decoder  # type: ignore[assignment]
         try:
-            return _scan(text, start)
+            return scan(text, start)  # type: ignore[no-any-return]
         finally:
             del sys.modules["json.decoder"]
 
@@ -122,7 +122,8 @@ class _Decoder:
 
 def dumps(value: object) -> str:
     """Compact JSON, keys in the order of the dict, non-ASCII characters as they are."""
-    return "".join(_encode(value, 0))
+    _, encode, _ = _parts()
+    return "".join(encode(value, 0))
 
 
 def pretty(value: object) -> str:
@@ -137,7 +138,7 @@ def _write(value: object, newline: str, put: Callable[[str], None]) -> None:
     if isinstance(value, dict) and value:
         opening = "{"
         for key, item in value.items():
-            put(opening + inner + _json.encode_basestring(key) + ": ")
+            put(opening + inner + _parts()[2](key) + ": ")
             _write(item, inner, put)
             opening = ","
         put(newline + "}")
@@ -206,12 +207,20 @@ def _unknown(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-# The stubs ask for a scanner where the scanner's maker reads the attributes above.
-_scan = _json.make_scanner(_Context())  # type: ignore[arg-type]
-_SORT_KEYS = _SKIP_KEYS = _ALLOW_NAN = False
-_encode = _json.make_encoder(
-    None, _unknown, _json.encode_basestring, None, ":", ",", _SORT_KEYS, _SKIP_KEYS, _ALLOW_NAN
-)
+_made: tuple[Any, Any, Callable[[str], str]] | None = None
+
+
+def _parts() -> tuple[Any, Any, Callable[[str], str]]:
+    """The scanner, the encoder and the encoder of strings; `_json` is loaded at the first use, from a file of its own."""
+    global _made
+    if _made is None:
+        import _json
+
+        options = (False, False, False)  # no sorting, no skipping of keys, no NaN
+        encode = _json.make_encoder(None, _unknown, _json.encode_basestring, None, ":", ",", *options)
+        # The stubs ask for a scanner where the scanner's maker reads the attributes above.
+        _made = _json.make_scanner(_Context()), encode, _json.encode_basestring  # type: ignore[arg-type]
+    return _made
 
 
 def _expected(text: str, offset: int) -> str:
