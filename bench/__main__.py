@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import REPOSITORY, bundles
 from .chart import draw
 from .engines import ENGINES, EnginePass
+from .goals import goals
 from .machine import facts
 from .passes import HOST, UNIFIED, cgroup_mode, run_here, run_unified
 from .report import document, runtimes_of, show, tables
@@ -82,6 +83,8 @@ def _publish(results: Sequence[PassResult], candidates: Sequence[Candidate], rem
     for result in results:
         for table in tables(result):
             show(table)
+    if any(result["init_kib"] for result in results):
+        show(goals(results))
     for remark in [*remarks, *(f"{one['title']}: {remark}" for one in results for remark in one["remarks"])]:
         print(f"note: {remark}")
     out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ One sequence covers two containers of a bundle pair:
     long:   create · start · state · exec · kill · (wait, not counted) · delete
     long:   create, start (not counted) · delete --force
 
-`lifecycle` is the sum of the create, start, kill and delete of the first long container.
+`lifecycle` is the sum of the create, start, state, kill and delete of the first long container.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.command import wait_for
+
 from .timing import COMMAND_TIMEOUT, CommandFailedError, Measure, Spawner, reap, wait_process
 
 if TYPE_CHECKING:
@@ -23,19 +25,29 @@ if TYPE_CHECKING:
 
     from .runtimes import Candidate
 
-LIFECYCLE = ("create", "start", "kill", "delete")
-OPERATIONS = ("run", "lifecycle", *LIFECYCLE, "exec", "state", "delete --force")
-TITLES = {"lifecycle": "create+start+kill+delete"}
+LIFECYCLE = ("create", "start", "state", "kill", "delete")
+OPERATIONS = ("run", "lifecycle", *LIFECYCLE, "exec", "delete --force")
+TITLES = {"lifecycle": "+".join(LIFECYCLE)}
 
 Sample = dict[str, int]
 
 
 @dataclass(frozen=True)
-class InitMemory:
-    """Memory of the process that waits in a created container, KiB (smaps_rollup of proc(5))."""
+class Waiting:
+    """Memory of what waits, KiB (smaps_rollup of proc(5)): a created container's init, a `run` in the foreground."""
 
     rss: int
     pss: int
+    foreground: int
+
+
+def memory(pid: int) -> dict[str, int]:
+    """KiB by the names of smaps_rollup, such as Rss and Pss."""
+    fields = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        key, _, value = line.partition(":")
+        fields[key] = int(value.split()[0])
+    return fields
 
 
 class Subject:
@@ -62,7 +74,7 @@ class Subject:
     def sequence(self, bundles: Mapping[str, Path], measure: Measure) -> Sample:
         """One pass over all operations; `measure` decides what the numbers are."""
         self.spawner.adopted = 0
-        sample = {"run": measure(self.argv("run", "--bundle", str(bundles["short"]), self._new_id()))}
+        sample = {"run": measure(self.run(bundles))}
         container = self._new_id()
         sample["create"] = measure(self._create(container, bundles))
         pid = self._init_pid()
@@ -82,17 +94,38 @@ class Subject:
         reap()
         return sample
 
-    def init_memory(self, bundles: Mapping[str, Path]) -> InitMemory:
-        """Memory of a created container's waiting init."""
+    def run(self, bundles: Mapping[str, Path]) -> list[str]:
+        """The command line of a container that ends at once."""
+        return self.argv("run", "--bundle", str(bundles["short"]), self._new_id())
+
+    def create(self, bundles: Mapping[str, Path]) -> str:
+        """A container that waits; its id."""
         container = self._new_id()
         self.spawner.nanoseconds(self._create(container, bundles))
-        fields = {}
-        for line in Path(f"/proc/{self._init_pid()}/smaps_rollup").read_text().splitlines()[1:]:
-            key, _, value = line.partition(":")
-            fields[key] = int(value.split()[0])
+        return container
+
+    def remove(self, container: str) -> None:
+        """End a container and delete it, without the time that a runtime waits for its end by itself."""
+        self.spawner.nanoseconds(self.argv("kill", container, "KILL"))
+        reap()
         self.spawner.nanoseconds(self.argv("delete", "--force", container))
         reap()
-        return InitMemory(fields["Rss"], fields["Pss"])
+
+    def waiting(self, bundles: Mapping[str, Path]) -> Waiting:
+        """Memory of a created container's init, and of a `run` whose container is running."""
+        container = self._new_id()
+        self.spawner.nanoseconds(self._create(container, bundles))
+        init = memory(self._init_pid())
+        self.spawner.nanoseconds(self.argv("delete", "--force", container))
+        reap()
+        container = self._new_id()
+        self._pid_file.unlink()
+        bundle, pid_file = str(bundles["long"]), str(self._pid_file)
+        with self.spawner.beside(self.argv("run", "--bundle", bundle, "--pid-file", pid_file, container)) as pid:
+            wait_for(lambda: self._pid_file.exists() and program(self._init_pid()) == "sleep", COMMAND_TIMEOUT)
+            foreground = memory(pid)["Rss"]
+            self.spawner.nanoseconds(self.argv("kill", container, "KILL"))
+        return Waiting(init["Rss"], init["Pss"], foreground)
 
     def clean(self) -> None:
         """Remove every container that is left; a runtime that fails here is not asked again."""
@@ -127,6 +160,14 @@ class Subject:
             os.waitpid(pid, 0)
         except ChildProcessError:
             return
+
+
+def program(pid: int) -> str:
+    """The name of what a process executes; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def lifecycle(sample: Mapping[str, int]) -> int:

@@ -116,7 +116,8 @@ def _memory(result: PassResult, kind: str) -> Table:
     names = runtimes_of(result["peak_kib"])
     peaks, inits = _summaries(result["peak_kib"])[kind], _summaries(result["init_kib"])[kind]
     lines = [(f"peak RSS, {operation}", peaks[operation]) for operation in OPERATIONS if operation in peaks]
-    lines += [("waiting init, RSS", inits["rss"]), ("waiting init, PSS", inits["pss"])]
+    titles = {"rss": "waiting init, RSS", "pss": "waiting init, PSS", "foreground": "run in the foreground, RSS"}
+    lines += [(title, inits[key]) for key, title in titles.items()]
     heads = ["MiB"]
     for name in names:
         heads += [name, f"/ {BASELINE}" if name != BASELINE else ""]

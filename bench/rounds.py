@@ -8,13 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from support.host import cgroup_mountpoints
 
 from .bundles import write_bundles
+from .many import Many
 from .operations import Sample, Subject, lifecycle
 from .timing import CommandFailedError, become_subreaper, reap
 
@@ -179,6 +180,9 @@ class Pass(Rounds):
             able = self.warm_up(pairs)
             self._memory(able)
             self.time(able)
+            self._many(
+                [Many(subject, bundles["minimal"]) for subject in subjects if subject in {one.subject for one in able}]
+            )
         finally:
             for subject in subjects:
                 subject.clean()
@@ -194,12 +198,26 @@ class Pass(Rounds):
                     return
                 try:
                     peaks = one.subject.sequence(one.bundles, one.subject.spawner.peak_kib)
-                    init = one.subject.init_memory(one.bundles)
+                    waiting = one.subject.waiting(one.bundles)
                 except (CommandFailedError, OSError) as error:
                     self.drop(pairs, one, error)
                     continue
                 add(self.result["peak_kib"], one.kind, one.name, peaks)
-                add(self.result["init_kib"], one.kind, one.name, {"rss": init.rss, "pss": init.pss})
+                add(self.result["init_kib"], one.kind, one.name, asdict(waiting))
+
+    def _many(self, subjects: list[Many]) -> None:
+        """The totals of many containers: fewer rounds, since each has hundreds of calls."""
+        rounds = Rounds(self.result["title"], max(1, self._runs // 10), self.end - time.monotonic())
+        rounds.result["remarks"] = self.result["remarks"]
+        for one in list(subjects):
+            try:
+                one.prepare()
+            except (CommandFailedError, OSError) as error:
+                rounds.drop(subjects, one, error)
+        rounds.time(subjects)
+        for one in subjects:
+            one.clean()
+        self.result["nanoseconds"].update(rounds.result["nanoseconds"])
 
 
 def add(samples: Samples, kind: str, name: str, sample: Sample) -> None:

@@ -11,7 +11,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from support.bundle import BUSYBOX
@@ -70,6 +71,31 @@ class Spawner:
         _, status, _ = os.wait4(pid, 0)
         if not ended or status != 0:
             raise CommandFailedError(self._failure(argv, status, ended))
+        return passed
+
+    @contextmanager
+    def beside(self, argv: Sequence[str]) -> Iterator[int]:
+        """A command that runs while the block does, which has to bring about its end; gives its pid."""
+        pid = self._spawn(argv)
+        try:
+            yield pid
+        finally:
+            if not wait_process(pid, COMMAND_TIMEOUT):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def at_once(self, commands: Sequence[Sequence[str]]) -> int:
+        """Wall time of commands that are started together, until the last has ended."""
+        began = time.perf_counter_ns()
+        pids = [self._spawn(argv) for argv in commands]
+        ended = [wait_process(pid, COMMAND_TIMEOUT) for pid in pids]
+        passed = time.perf_counter_ns() - began
+        for pid, argv, whole in zip(pids, commands, ended, strict=True):
+            if not whole:
+                os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            if status != 0:
+                raise CommandFailedError(self._failure(argv, status, whole))
         return passed
 
     def peak_kib(self, argv: Sequence[str]) -> int:

@@ -15,15 +15,15 @@ struct seal {
 void seal_executable(char **argv, struct seal *seal);
 void die(const char *doing, int error) __attribute__((noreturn));
 
-/* main.c: starts Python; the seed of its hashes, 0 for a random one. */
-void start_python(unsigned long seed);
+/* main.c */
+void start_python(void);
 void report_exception(void);
 
 /* snapshot.c: a Python that has started, in the executable. */
 void prepare_memory(void);
 int has_snapshot(void);
 void wake_up(void);
-void hold_still(char **words) __attribute__((noreturn)); /* "--hold-still": the seed and the names of modules */
+void hold_still(char **modules) __attribute__((noreturn));
 
 /* module.c: the built-in module _ocirun, and _json as a built-in one. */
 extern struct seal launcher_seal;

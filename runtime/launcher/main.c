@@ -77,7 +77,7 @@ static void add_search_path(PyConfig *config, const char *path)
 /* Isolated: no environment, no site, no user folder, no signal handlers, and every path given, so none is searched for.
  * Only CPython's "core" phase is run: built-in and frozen modules can be imported, files cannot, and there are no streams.
  * The hot commands need no more; complete() in module.c does the rest for the others. */
-void start_python(unsigned long seed)
+void start_python(void)
 {
     prepare_memory();
     PyPreConfig preconfig;
@@ -97,8 +97,10 @@ void start_python(unsigned long seed)
     config.install_signal_handlers = 0;
     config.pathconfig_warnings = 0;
     config.module_search_paths_set = 1;
-    config.use_hash_seed = seed != 0;
-    config.hash_seed = seed;
+    /* A seed that everybody knows, so that a build makes the same snapshot again. Keys that collide in all bits of a SipHash
+     * cannot be computed from it; they have to be tried out, 2^64 times for each. */
+    config.use_hash_seed = 1;
+    config.hash_seed = 1;
     wchar_t **names[] = {&config.program_name, &config.executable, &config.base_executable}; /* complete() has the true ones */
     for (int i = 0; i < 3; i++)
         check(PyConfig_SetBytesString(&config, names[i], "ocirun"));
@@ -197,7 +199,7 @@ int main(int argc, char **argv)
     if (has_snapshot())
         wake_up();
     else
-        start_python(0);
+        start_python();
     /* Leaving without the interpreter's teardown: nothing is left that would need it. */
     _exit(run_main(argc, argv));
 }

@@ -16,7 +16,6 @@
 #include <internal/pycore_pystate.h>
 #include <internal/pycore_runtime.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -47,11 +46,13 @@ static int in_region(const void *block)
     return (const char *)block >= region && (const char *)block < region + REGION;
 }
 
-/* What Python calls in place of malloc(3) and its kin (ld's --wrap). A block from the region has its size before it; it is
- * never given back. */
+/* What Python calls in place of malloc(3) and its kin (ld's --wrap). A block of the region has its size before it. What is
+ * freed while the snapshot is taken serves again, the first that is large enough, so that it has few holes. */
 struct header {
     size_t size;
+    struct header *next;
 } __attribute__((aligned(16)));
+static struct header *freed;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -66,15 +67,21 @@ void *__wrap_malloc(size_t size)
 {
     if (state != BEING_TAKEN)
         return __real_malloc(size);
+    for (struct header **link = &freed, *each; (each = *link); link = &each->next)
+        if (each->size >= size && each->size < 2 * size) {
+            *link = each->next;
+            return each + 1;
+        }
     struct header *header = from_region(sizeof *header + size, sizeof *header);
     header->size = size;
     return header + 1;
 }
 
-/* Memory of the region is used once, and zero before. */
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return state == BEING_TAKEN ? __wrap_malloc(count * size) : __real_calloc(count, size);
+    if (state != BEING_TAKEN)
+        return __real_calloc(count, size);
+    return memset(__wrap_malloc(count * size), 0, count * size);
 }
 
 void *__wrap_realloc(void *block, size_t size)
@@ -83,15 +90,21 @@ void *__wrap_realloc(void *block, size_t size)
         return __real_realloc(block, size);
     void *larger = __wrap_malloc(size);
     size_t had = block ? ((struct header *)block - 1)->size : 0;
-    if (larger)
-        memcpy(larger, block ? block : larger, had < size ? had : size);
+    if (larger && block)
+        memcpy(larger, block, had < size ? had : size);
+    __wrap_free(block);
     return larger;
 }
 
 void __wrap_free(void *block)
 {
-    if (!in_region(block))
+    struct header *header = (struct header *)block - 1;
+    if (!in_region(block)) {
         __real_free(block);
+    } else if (state == BEING_TAKEN) {
+        header->next = freed;
+        freed = header;
+    }
 }
 
 /* Each process has its one thread elsewhere, and Python remembers where. */
@@ -128,12 +141,12 @@ void prepare_memory(void)
 }
 
 /* For ./dev build alone: a launcher that has a snapshot takes no other. It is killed when its memory has been read. */
-void hold_still(char **words)
+void hold_still(char **modules)
 {
     state = BEING_TAKEN;
-    start_python(strtoul(*words, NULL, 10));
-    while (*++words)
-        if (!PyImport_ImportModule(*words)) {
+    start_python();
+    for (; *modules; modules++)
+        if (!PyImport_ImportModule(*modules)) {
             report_exception();
             _exit(1);
         }

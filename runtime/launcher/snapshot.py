@@ -1,8 +1,8 @@
 """Writes the launcher with its snapshot: snapshot.c says what that is.
 
-``snapshot.py LAUNCHER OUTPUT SEED MODULE...``: OUTPUT is LAUNCHER, with a data segment that holds the started interpreter
-with MODULEs loaded. SEED is that of the hashes of strings (PYTHONHASHSEED of python(1)). Only the standard library; the same
-launcher and seed give the same bytes.
+``snapshot.py LAUNCHER OUTPUT LIST``: OUTPUT is LAUNCHER, with a data segment that holds the started interpreter with the
+modules of LIST loaded (one a line, before the colon; all that the hot commands load). Only the standard library; the same
+launcher and list give the same bytes.
 
 Of the data segment stays as it was: what the dynamic linker makes read-only (PT_GNU_RELRO), and each place that it writes to
 (relocations), since it does so again in each process.
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-PAGE: Final = 4096
+OUTSIDE: Final = ("_json",)
+"""What is loaded from a library, which lies elsewhere in each process."""
 HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr of elf(5)
 SEGMENT: Final = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
 ENTRY: Final = struct.Struct("<QQ")  # Elf64_Dyn
@@ -49,7 +50,7 @@ class Executable:
         self.end = self.data[3] + self.data[6]
 
     def only(self, kind: int, flags: int = 0) -> list[int]:
-        """The one segment of this kind with these flags, as [type, flags, offset, address, , size in file, in memory, ]."""
+        """The one segment of this kind with these flags, as [type, flags, offset, address, , size in file, in memory, alignment]."""
         (found,) = (each for each in self.segments if each[0] == kind and each[1] & flags == flags)
         return found
 
@@ -70,9 +71,9 @@ class Executable:
                 symbol = self.read(table[DT_SYMTAB] + SYMBOL.size * (info >> 32), SYMBOL.size)
                 yield address, SYMBOL.unpack(symbol)[5] if info & 0xFFFFFFFF == COPY[self.machine] else 8
 
-    def snapshot(self, words: list[str]) -> bytes:
+    def snapshot(self, modules: list[str]) -> bytes:
         """The memory from `begin` on of a process that has got so far, without what it did not use at the end."""
-        command = [self.path, "--hold-still", *words]
+        command = [self.path, "--hold-still", *modules]
         with subprocess.Popen(command, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as held:
             try:
                 if not held.stdout or held.stdout.read(1) != b"\0":
@@ -90,7 +91,7 @@ class Executable:
     def with_data(self, taken: bytes) -> bytes:
         """The file, with this from `begin` on in its data segment, which moves to the end of the file."""
         kept = self.read(self.data[3], self.begin - self.data[3])
-        offset = len(self.content) + -len(self.content) % PAGE + self.data[3] % PAGE
+        offset = len(self.content) + (self.data[3] - len(self.content)) % self.data[7]
         self.data[2], self.data[5] = offset, len(kept) + len(taken)
         content = bytearray(self.content.ljust(offset, b"\0") + kept + taken)
         for index, segment in enumerate(self.segments):
@@ -109,13 +110,17 @@ def differences(one: bytes, other: bytes, begin: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """See the module."""
-    launcher, output, *words = arguments
-    executable = Executable(Path(launcher))
-    taken, again = executable.snapshot(words), executable.snapshot(words)
+    launcher, output, listed = map(Path, arguments)
+    lines = listed.read_text(encoding="utf-8").splitlines()
+    # What most commands need lies together, so that each finds its own on few pages.
+    lines.sort(key=lambda line: -len(line.split()))
+    modules = [name for line in lines if (name := line.partition(":")[0]) not in OUTSIDE]
+    executable = Executable(launcher)
+    taken, again = executable.snapshot(modules), executable.snapshot(modules)
     if taken != again:
         print(f"the snapshot is not the same twice: {differences(taken, again, executable.begin)}", file=sys.stderr)
         return 1
-    Path(output).write_bytes(executable.with_data(taken))
+    output.write_bytes(executable.with_data(taken))
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import sys
 from typing import Any, Final
 
 from ocirun import VERSION
@@ -59,7 +60,7 @@ def applied(pointer: str) -> bool:
 
 def _room(module: str) -> bool:
     """Whether the program has this module."""
-    return importlib.util.find_spec(module) is not None
+    return module in sys.modules or importlib.util.find_spec(module) is not None
 
 
 def _members(pointer: str) -> list[str]:

@@ -24,13 +24,17 @@ UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not this lane: needs root")
 
 
-@pytest.fixture(scope="session")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The launcher with `launcher_probe` as its program, installed as PREFIX/bin/ocirun where everybody may run it."""
+@pytest.fixture(scope="session", params=["snapshot", "no"])
+def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The launcher with `launcher_probe` as its program, installed as PREFIX/bin/ocirun where everybody may run it.
+
+    It is tried with the interpreter that has started already (`snapshot`), and with one that starts each time.
+    """
     prefix = tmp_path_factory.mktemp("launcher")
     for folder in (prefix, *prefix.parents[:2]):
         folder.chmod(0o755)
-    subprocess.run([REPOSITORY / "dev", "variant", prefix, PROBE], check=True, stdin=subprocess.DEVNULL)
+    variant = [REPOSITORY / "dev", "variant", prefix, PROBE]
+    subprocess.run(variant, check=True, stdin=subprocess.DEVNULL, env={**os.environ, "SNAPSHOT": request.param})
     return prefix / "bin" / "ocirun"
 
 

@@ -101,8 +101,8 @@ def imports() -> None:
     from ocirun import seal
 
     seal.close()
-    tell(loaded=refused("import ocirun.errors"), closed=refused("import ocirun.parent"))
-    tell(kept="ocirun.parent" in modules)
+    tell(loaded=refused("import ocirun.errors"), closed=refused("import ocirun.several"))
+    tell(kept="ocirun.several" in modules)
 
 
 def refused(statement: str) -> str:

@@ -1,0 +1,48 @@
+"""Many containers: what the calls of one runtime come to, one after the other, at once, and with many to tell of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .operations import Sample, Subject
+
+KIND = "many containers"
+RUNS, AT_ONCE, LISTED = 100, 32, 500
+SEQUENTIAL, PARALLEL, LIST = f"{RUNS} runs", f"{AT_ONCE} runs at once", f"list of {LISTED}"
+
+
+class Many:
+    """A runtime with `LISTED` created containers, and the bundle that ends at once."""
+
+    def __init__(self, subject: Subject, bundles: Mapping[str, Path]) -> None:
+        self.subject = subject
+        self.bundles = bundles
+        self.kind = KIND
+        self._made: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """The runtime's short name."""
+        return self.subject.name
+
+    def prepare(self) -> None:
+        """Create what is listed; not measured."""
+        for _ in range(LISTED):
+            self._made.append(self.subject.create(self.bundles))
+
+    def sample(self) -> Sample:
+        """Nanoseconds of each; the two kinds of runs have the listed containers beside them."""
+        spawner = self.subject.spawner
+        sequential = sum(spawner.nanoseconds(self.subject.run(self.bundles)) for _ in range(RUNS))
+        parallel = spawner.at_once([self.subject.run(self.bundles) for _ in range(AT_ONCE)])
+        return {SEQUENTIAL: sequential, PARALLEL: parallel, LIST: spawner.nanoseconds(self.subject.argv("list"))}
+
+    def clean(self) -> None:
+        """Remove the containers."""
+        for container in self._made:
+            self.subject.remove(container)
+        self._made.clear()
