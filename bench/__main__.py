@@ -39,6 +39,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pass", dest="which", choices=(HOST, UNIFIED), help="only this pass; unified expects cgroup2 to be mounted"
     )
+    parser.add_argument(
+        "--many", type=float, default=1.0, metavar="PART", help="part of the hundreds of containers, 0.1 is a tenth"
+    )
     parser.add_argument("--raw", type=Path, help="write the raw samples of the one pass here and nothing else")
     parser.add_argument(
         "--engines", nargs="?", const=",".join(ENGINES), metavar="NAMES", help=f"through engines ({', '.join(ENGINES)})"
@@ -66,13 +69,13 @@ def _passes(options: argparse.Namespace, candidates: Sequence[Candidate]) -> lis
         engines = EnginePass(title, options.runs, options.max_seconds)
         return [engines.measure(options.engines.split(","), candidates)]
     if options.which:
-        return [run_here(options.which, candidates, options.runs, options.max_seconds)]
+        return [run_here(options.which, candidates, options.runs, options.max_seconds, options.many)]
     if cgroup_mode() == "unified":
-        return [run_here(HOST, candidates, options.runs, options.max_seconds)]
+        return [run_here(HOST, candidates, options.runs, options.max_seconds, options.many)]
     half = options.max_seconds / 2
     return [
-        run_here(HOST, candidates, options.runs, half),
-        run_unified(candidates, options.runs, half),
+        run_here(HOST, candidates, options.runs, half, options.many),
+        run_unified(candidates, options.runs, half, options.many),
     ]
 
 

@@ -16,12 +16,13 @@ SEQUENTIAL, PARALLEL, LIST = f"{RUNS} runs", f"{AT_ONCE} runs at once", f"list o
 
 
 class Many:
-    """A runtime with `LISTED` created containers, and the bundle that ends at once."""
+    """A runtime with `LISTED` created containers, and the bundle that ends at once; of all counts `scale` is made."""
 
-    def __init__(self, subject: Subject, bundles: Mapping[str, Path]) -> None:
+    def __init__(self, subject: Subject, bundles: Mapping[str, Path], scale: float) -> None:
         self.subject = subject
         self.bundles = bundles
         self.kind = KIND
+        self._counts = [max(1, round(scale * count)) for count in (RUNS, AT_ONCE, LISTED)]
         self._made: list[str] = []
 
     @property
@@ -31,14 +32,14 @@ class Many:
 
     def prepare(self) -> None:
         """Create what is listed; not measured."""
-        for _ in range(LISTED):
+        for _ in range(self._counts[-1]):
             self._made.append(self.subject.create(self.bundles))
 
     def sample(self) -> Sample:
         """Nanoseconds of each; the two kinds of runs have the listed containers beside them."""
-        spawner = self.subject.spawner
-        sequential = sum(spawner.nanoseconds(self.subject.run(self.bundles)) for _ in range(RUNS))
-        parallel = spawner.at_once([self.subject.run(self.bundles) for _ in range(AT_ONCE)])
+        spawner, (runs, at_once, _) = self.subject.spawner, self._counts
+        sequential = sum(spawner.nanoseconds(self.subject.run(self.bundles)) for _ in range(runs))
+        parallel = spawner.at_once([self.subject.run(self.bundles) for _ in range(at_once)])
         return {SEQUENTIAL: sequential, PARALLEL: parallel, LIST: spawner.nanoseconds(self.subject.argv("list"))}
 
     def clean(self) -> None:

@@ -38,13 +38,13 @@ def cgroup_mode(base: Path = CGROUP) -> str:
     return "hybrid" if (base / "unified" / "cgroup.controllers").exists() else "v1"
 
 
-def run_here(which: str, candidates: Sequence[Candidate], runs: int, seconds: float) -> PassResult:
+def run_here(which: str, candidates: Sequence[Candidate], runs: int, seconds: float, many: float) -> PassResult:
     """Measure in this process's own mount namespace."""
     if which == UNIFIED:
         title = "cgroup2 on /sys/fs/cgroup in a private mount namespace, no limits and no device rules"
-        return Pass(title, candidates, limits=False, runs=runs, seconds=seconds).run()
+        return Pass(title, candidates, limits=False, runs=runs, seconds=seconds, many=many).run()
     title = f"host, cgroup {cgroup_mode()}"
-    return Pass(title, candidates, limits=True, runs=runs, seconds=seconds).run()
+    return Pass(title, candidates, limits=True, runs=runs, seconds=seconds, many=many).run()
 
 
 def _finish(child: subprocess.Popen[bytes], timeout: float) -> int:
@@ -59,12 +59,12 @@ def _finish(child: subprocess.Popen[bytes], timeout: float) -> int:
         raise
 
 
-def run_unified(candidates: Sequence[Candidate], runs: int, seconds: float) -> PassResult:
+def run_unified(candidates: Sequence[Candidate], runs: int, seconds: float, many: float) -> PassResult:
     """Measure in a child that has its own mount namespace and cgroup2; a result without samples when that fails."""
     with tempfile.TemporaryDirectory(prefix="ocirun-bench-") as directory:
         raw = Path(directory) / "raw.json"
         inner = [sys.executable, "-m", "bench", "--pass", UNIFIED, "--raw", str(raw)]
-        inner += ["--runs", str(runs), "--max-seconds", str(seconds)]
+        inner += ["--runs", str(runs), "--max-seconds", str(seconds), "--many", str(many)]
         inner += ["--only", ",".join(one.name for one in candidates)]
         for one in candidates:
             inner += ["--runtime", f"{one.name}={one.path}"]

@@ -162,10 +162,13 @@ class BundlePair:
 class Pass(Rounds):
     """Owns the subjects, the bundles and the temporary directory of one pass; use as `Pass(...).run()`."""
 
-    def __init__(self, title: str, candidates: Sequence[Candidate], limits: bool, runs: int, seconds: float) -> None:
+    def __init__(
+        self, title: str, candidates: Sequence[Candidate], limits: bool, runs: int, seconds: float, many: float
+    ) -> None:
         super().__init__(title, runs, seconds)
         self._candidates = candidates
         self._limits = limits
+        self._scale = many
         self._prefix = f"ocirun-bench-{os.getpid()}"
 
     def run(self) -> PassResult:

@@ -1,11 +1,11 @@
 """Writes the launcher with its snapshot: snapshot.c says what that is.
 
-``snapshot.py LAUNCHER OUTPUT LIST``: OUTPUT is LAUNCHER, with a data segment that holds the started interpreter with the
-modules of LIST loaded (one a line, before the colon; all that the hot commands load). Only the standard library; the same
+``snapshot.py LAUNCHER OUTPUT LIST``: OUTPUT is LAUNCHER, with a data segment that holds a started interpreter and the
+modules of LIST loaded (one a line, before the colon; all that hot commands load). Only the standard library; the same
 launcher and list give the same bytes.
 
-Of the data segment stays as it was: what the dynamic linker makes read-only (PT_GNU_RELRO), and each place that it writes to
-(relocations), since it does so again in each process.
+Two things of the data segment stay as they were: what the dynamic linker makes read-only (PT_GNU_RELRO), and each place
+that it writes to (relocations), since it does so again in each process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Executable:
         self.end = self.data[3] + self.data[6]
 
     def only(self, kind: int, flags: int = 0) -> list[int]:
-        """The one segment of this kind with these flags, as [type, flags, offset, address, , size in file, in memory, alignment]."""
+        """The one segment of this kind with these flags: type, flags, offset, address, -, size in file, size, alignment."""
         (found,) = (each for each in self.segments if each[0] == kind and each[1] & flags == flags)
         return found
 
@@ -73,7 +73,7 @@ class Executable:
 
     def snapshot(self, modules: list[str]) -> bytes:
         """The memory from `begin` on of a process that has got so far, without what it did not use at the end."""
-        command = [self.path, "--hold-still", *modules]
+        command = [str(self.path), "--hold-still", *modules]
         with subprocess.Popen(command, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as held:
             try:
                 if not held.stdout or held.stdout.read(1) != b"\0":

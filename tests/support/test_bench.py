@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from bench.bundles import engine_config, seccomp_profile
 from bench.chart import draw, nice_step
+from bench.goals import goals
+from bench.many import KIND
 from bench.operations import OPERATIONS, lifecycle
 from bench.report import ratio, tables
 from bench.stats import summarize
@@ -28,7 +30,7 @@ def sample_pass() -> object:
     """Two runtimes, one bundle, three rounds."""
     times = {operation: {"runc": [2_000_000] * 3, "ocirun": [1_000_000] * 3} for operation in OPERATIONS}
     peaks = {operation: {"runc": [9000], "ocirun": [9000]} for operation in OPERATIONS}
-    init = {kind: {"runc": [9000], "ocirun": [4500]} for kind in ("rss", "pss")}
+    init = {kind: {"runc": [9000], "ocirun": [4500]} for kind in ("rss", "pss", "foreground")}
     return {
         "title": "a & b",
         "rounds": 3,
@@ -52,7 +54,7 @@ def test_ratio_is_against_the_baseline() -> None:
 
 
 def test_lifecycle_leaves_out_what_is_not_part_of_it() -> None:
-    assert lifecycle({"create": 1, "start": 2, "kill": 3, "delete": 4, "run": 100, "exec": 100}) == 10
+    assert lifecycle({"create": 1, "start": 2, "state": 5, "kill": 3, "delete": 4, "run": 100, "exec": 100}) == 15
 
 
 @pytest.mark.parametrize(("top", "step"), [(0.9, 0.2), (5, 1), (107, 50), (4.9, 1), (12, 5)])
@@ -62,10 +64,10 @@ def test_axis_steps_are_round(top: float, step: float) -> None:
 
 def test_tables_have_a_row_for_each_operation() -> None:
     times, memory = tables(sample_pass())  # type: ignore[arg-type]
-    assert [row[0].replace("create+start+kill+delete", "lifecycle") for row in times.rows] == list(OPERATIONS)
+    assert [row[0].replace("create+start+state+kill+delete", "lifecycle") for row in times.rows] == list(OPERATIONS)
     assert times.heads == ("ms", "ocirun median ±MAD", "min", "/ runc", "runc median ±MAD", "min")
     assert times.rows[0] == ("run", "1.00 ±0.00", "1.00", "0.50x", "2.00 ±0.00", "2.00")
-    assert memory.rows[-1] == ("waiting init, PSS", "4.4", "0.50x", "8.8")
+    assert memory.rows[-2] == ("waiting init, PSS", "4.4", "0.50x", "8.8")
 
 
 def test_chart_is_well_formed_and_has_a_bar_for_each_number() -> None:
@@ -130,14 +132,34 @@ def test_adopted_process_is_reaped_while_a_command_waits_for_its_end(tmp_path: P
 @requires(facility.root, facility.busybox, runc)
 def test_one_round_with_runc(tmp_path: Path, temporary: Path) -> None:
     before = HostSnapshot.take(scope=[str(temporary)])
-    argv = [sys.executable, "-m", "bench", "--only", "runc", "--runs", "1", "--out", str(tmp_path / "out")]
+    argv = [
+        sys.executable,
+        "-m",
+        "bench",
+        "--only",
+        "runc",
+        "--runs",
+        "1",
+        "--many",
+        "0.03",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     done = run_command(argv, tmp_path / "call", cwd=REPOSITORY, timeout=120.0).ok()
     assert "minimal bundle · 1 runs each" in done.out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     for kind in ("minimal", "engine"):
         assert set(results["passes"][0]["summary"]["nanoseconds"][kind]) == set(OPERATIONS)
+    assert set(results["passes"][0]["summary"]["nanoseconds"][KIND]) == {"3 runs", "1 runs at once", "list of 15"}
     before.assert_unchanged()
     assert not list(temporary.iterdir())
+
+
+def test_goals_are_judged_by_what_was_measured() -> None:
+    rows = {row[:2]: row[2:] for row in goals([sample_pass()]).rows}  # type: ignore[list-item]
+    assert rows["run", "minimal"] == ("-", "<= 1.5 x crun", "not measured")
+    assert rows["exec", "minimal"] == ("0.50 x", "<= 0.6 x runc", "ok")
+    assert rows["peak RSS of the largest against the other's", "minimal"] == ("1.00 x", "<= 0.8 x runc", "not ok")
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     prefix = tmp_path_factory.mktemp("launcher")
     for folder in (prefix, *prefix.parents[:2]):
         folder.chmod(0o755)
-    variant = [REPOSITORY / "dev", "variant", prefix, PROBE]
+    variant = (REPOSITORY / "dev", "variant", prefix, PROBE)
     subprocess.run(variant, check=True, stdin=subprocess.DEVNULL, env={**os.environ, "SNAPSHOT": request.param})
     return prefix / "bin" / "ocirun"
 
