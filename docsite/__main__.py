@@ -48,8 +48,18 @@ def configuration(source: Path, site: Path, navigation: list[Any]) -> dict[str, 
     }
 
 
-def main(site: Path) -> int:
-    """MkDocs' exit code."""
+def render(source: Path, site: Path, navigation: list[Any]) -> str:
+    """Make HTML of a folder of pages; what MkDocs says when it finds something wrong, else nothing."""
+    settings = site.with_name(f"{site.name}.json")
+    settings.write_text(json.dumps(configuration(source, site, navigation), indent=2))
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(settings)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "true"}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def main(site: Path) -> str:
+    """Build all of it; what is wrong, or nothing."""
     source = site.with_name(f"{site.name}.pages")
     shutil.rmtree(source, ignore_errors=True)
     pages.copy(source)
@@ -57,23 +67,8 @@ def main(site: Path) -> int:
     for name, text in (commands.pages() | evidence.pages()).items():
         (reference / name).parent.mkdir(parents=True, exist_ok=True)
         (reference / name).write_text(text)
-    written = configuration(source, site, pages.navigation(source))
-    settings = site.with_name(f"{site.name}.json")
-    settings.write_text(json.dumps(written, indent=2))
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--quiet",
-        "--strict",
-        "--clean",
-        "--config-file",
-        str(settings),
-    ]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "true"}
-    return subprocess.run(command, check=False, env=environment).returncode
+    return render(source, site, pages.navigation(source))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(Path(sys.argv[1]).resolve()) or None)

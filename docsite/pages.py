@@ -84,13 +84,13 @@ def navigation(source: Path) -> list[Any]:
     have = {name for name in top if name not in using}
     return [
         {"Home": "index.md"},
-        *({title: page} for title, page in (("Tutorial", "tutorial.md"), ("Install", "install.md")) if page in have),
+        {"Tutorial": "tutorial.md"},
         {"Use it": using},
-        {"With an engine": _listed(source, "engines", ENGINES)},
-        {"Judge a runtime": [page for page in ("test-your-runtime.md", "conformance.md") if page in have]},
+        {"With an engine": [*(["install.md"] if "install.md" in have else []), *_listed(source, "engines", ENGINES)]},
+        {"Judge a runtime": ["test-your-runtime.md", "conformance.md"]},
         {"Reference": [*_listed(source, "reference", REFERENCE), {"Commands": commands}]},
         {"How it works": ["contributing.md", *_listed(source, "design", ("processes", "sync", "mounts", "state"))]},
         {"Security": "security.md"},
-        *({title: page} for title, page in (("Benchmarks", "benchmarks.md"), ("Dependencies", "dependencies.md"))
-          if page in have),
-    ]  # fmt: skip
+        {"Benchmarks": "benchmarks.md"},
+        *([{"Dependencies": "dependencies.md"}] if "dependencies.md" in have else []),
+    ]

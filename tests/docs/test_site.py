@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from docsite import pages
+from docsite.__main__ import render
 from support import facility
 from support.browser import Browser, chromium
 from support.bundle import REPOSITORY
@@ -114,12 +115,20 @@ def test_pages_in_a_browser(site: Path) -> None:
     """They ask for files of the site alone, and are no wider than the window."""
     need(chromium)
     with Browser() as browser:
-        for name in ("index", "tutorial", "reference/requirements", "reference/commands/do"):
+        for name in ("index", "tutorial", "reference/requirements"):
             browser.open(site / f"{name}.html")
             assert [each for each in browser.requests if not each.startswith((f"file://{site}/", "data:"))] == []
             for size in (PHONE, DESKTOP):
                 browser.resize(*size)
                 assert browser.ask(FITS), (name, size)
+
+
+def test_links_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.md").write_text("# Title\n\n[page](nothing.md) [place](#nothing)\n")
+    said = render(tmp_path / "pages", tmp_path / "site", ["index.md"])
+    assert "contains a link 'nothing.md'" in said
+    assert "contains a link '#nothing'" in said
 
 
 def test_a_link_to_what_the_site_does_not_have() -> None:

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 from docsite import results
-from meta.sources import parsed, python_files
+from meta.sources import FOLDERS, parsed, python_files
 from meta.test_evidence import rows
 from support.bundle import REPOSITORY
 from support.mistakes import MISTAKES
@@ -67,12 +67,37 @@ def commands_of(program: str) -> set[str]:
     return {word.strip() for pattern in patterns for word in pattern.split("|")}
 
 
+def codes(page: str) -> list[str]:
+    """What stands as code within the sentences of a page."""
+    text = re.sub(r"^ *```.*?^ *```", "", (REPOSITORY / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
 @pytest.mark.parametrize("page", documents())
 @pytest.mark.parametrize("program", ["./dev", "ocirun"])
 def test_commands_of_the_text_exist(page: str, program: str) -> None:
-    """Of code within sentences, where the program is the first word and a word follows."""
-    named = re.findall(rf"`{re.escape(program)} ([a-z][a-z-]*)[^`]*`", (REPOSITORY / page).read_text())
+    """Where the program is the first word and a word follows."""
+    named = [match[1] for code in codes(page) if (match := re.match(rf"{re.escape(program)} ([a-z][a-z-]*)", code))]
     assert set(named) - commands_of(program) == set()
+
+
+@pytest.mark.parametrize("page", documents())
+def test_options_of_the_text_exist(page: str) -> None:
+    """Of commands behind which no words are a program's."""
+    known = {command.name: command for command in options.COMMANDS if not command.tail}
+    for code in codes(page):
+        program, *words = code.split()
+        if program == "ocirun" and (command := next((known[word] for word in words if word in known), None)):
+            used = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
+            assert used - {"", *(option.name for option in (*command.options, *options.GLOBAL))} == set(), code
+
+
+@pytest.mark.parametrize("page", documents())
+def test_files_of_the_text_exist(page: str) -> None:
+    """But for those with a word in capitals, which stands for something."""
+    file = re.compile(rf"({'|'.join(FOLDERS)}|docs)/[^\s…A-Z]+")
+    named = {code.partition("::")[0] for code in codes(page) if file.fullmatch(code)}
+    assert [name for name in sorted(named) if not any(REPOSITORY.glob(name.rstrip("/")))] == []
 
 
 def test_readme_s_numbers() -> None:
