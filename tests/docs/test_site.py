@@ -136,3 +136,19 @@ def test_a_link_to_what_the_site_does_not_have() -> None:
     assert pages.with_links("[a](tests/evidence/properties.tsv)", "SECURITY.md") == "[a](reference/properties.md)"
     with pytest.raises(ValueError, match="dev, which is not on the site"):
         pages.with_links("[a](../dev)", "docs/do.md")
+
+
+def test_pages_that_nobody_has_placed(tmp_path: Path) -> None:
+    for name in ("index", "do", "zebra", "engines/other"):
+        (tmp_path / f"{name}.md").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.md").write_text("# Title\n")
+    found = {title: listed for section in pages.navigation(tmp_path) for title, listed in section.items()}
+    assert found["Use it"] == ["do.md", "zebra.md"]
+    assert found["With an engine"] == ["engines/other.md"]
+
+
+def test_charts(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    for name in ("run-time.svg", "exec.svg", "results.json"):
+        (tmp_path / "benchmarks" / name).touch()
+    assert pages.charts(tmp_path) == "![exec](benchmarks/exec.svg)\n\n![run time](benchmarks/run-time.svg)"
