@@ -183,9 +183,7 @@ class Pass(Rounds):
             able = self.warm_up(pairs)
             self._memory(able)
             self.time(able)
-            self._many(
-                [Many(subject, bundles["minimal"]) for subject in subjects if subject in {one.subject for one in able}]
-            )
+            self._many([Many(one.subject, one.bundles, self._scale) for one in able if one.kind == "minimal"])
         finally:
             for subject in subjects:
                 subject.clean()

@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+    from support.pages import Block
 
 LANE = "not this lane:"
 EMULATED = ("vm", "selinux", "systemd")
@@ -34,6 +35,14 @@ def _is_ci() -> bool:
 def lane() -> str:
     """The lane that runs: one of EMULATED, or "" for the machine that `./dev test` is called on."""
     return _lane()
+
+
+@pytest.fixture
+def blocks(request: pytest.FixtureRequest) -> list[Block]:
+    """What the test's marks `executes` claim."""
+    from support.pages import shell_blocks
+
+    return [block for mark in request.node.iter_markers("executes") for block in shell_blocks(*mark.args)]
 
 
 def _note(report: pytest.TestReport | pytest.CollectReport) -> None:

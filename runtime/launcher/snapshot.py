@@ -50,7 +50,7 @@ class Executable:
         self.end = self.data[3] + self.data[6]
 
     def only(self, kind: int, flags: int = 0) -> list[int]:
-        """The one segment of this kind with these flags: type, flags, offset, address, -, size in file, size, alignment."""
+        """The one segment of this kind and flags: type, flags, offset, address, -, size in file, size, alignment."""
         (found,) = (each for each in self.segments if each[0] == kind and each[1] & flags == flags)
         return found
 
@@ -118,8 +118,7 @@ def main(arguments: list[str]) -> int:
     executable = Executable(launcher)
     taken, again = executable.snapshot(modules), executable.snapshot(modules)
     if taken != again:
-        print(f"the snapshot is not the same twice: {differences(taken, again, executable.begin)}", file=sys.stderr)
-        return 1
+        raise SystemExit(f"the snapshot is not the same twice: {differences(taken, again, executable.begin)}")
     output.write_bytes(executable.with_data(taken))
     return 0
 

@@ -211,7 +211,7 @@ _made: tuple[Any, Any, Callable[[str], str]] | None = None
 
 
 def _parts() -> tuple[Any, Any, Callable[[str], str]]:
-    """The scanner, the encoder and the encoder of strings; `_json` is loaded at the first use, from a file of its own."""
+    """The scanner, the encoder, and the one of strings; `_json`, a library of its own, is loaded at the first use."""
     global _made
     if _made is None:
         import _json

@@ -23,10 +23,12 @@ from support.engines import TIMEOUT, private_directory, slow_runtime
 from support.facility import requires
 from support.host import HostSnapshot
 from support.network import Space
-from support.pages import INSTALLED, docker_settings, fenced
+from support.pages import INSTALLED, docker_settings, engine_call, fenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.pages import Block
 
 pytestmark = pytest.mark.engines
 
@@ -85,6 +87,12 @@ def test_runtime_is_the_default_one_and_has_a_name(docker: Docker) -> None:
     for name, option in (("default", ()), ("named", ("--runtime", "ocirun"))):
         docker.run("--name", name, "--network", "none", *option, IMAGE, "true").ok()
         assert docker.inspect(name, "{{.HostConfig.Runtime}}") == "ocirun"
+
+
+@pytest.mark.executes("README.md", 4)
+def test_readme_s_line(docker: Docker, runtime_binary: Path, blocks: list[Block]) -> None:
+    _program, *words = engine_call(blocks[0], runtime_binary, IMAGE, "--network", "none")
+    assert docker.call(*words).ok().out == "hello\n"
 
 
 def test_what_is_refused(docker: Docker) -> None:

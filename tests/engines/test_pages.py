@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.command import run_command
-from support.engines import PODMAN_IMAGE
-from support.pages import INSTALLED, containerd_runtimes, fenced
+from support.engines import CONTAINERD_IMAGE, PODMAN_IMAGE
+from support.pages import INSTALLED, containerd_runtimes, engine_call, fenced
 from support.pods import HANDLER
 from support.rootless import ENGINE_TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.engines import Podman
+    from support.engines import Containerd, Podman
+    from support.pages import Block
     from support.pods import Pods
 
 pytestmark = pytest.mark.engines
@@ -41,6 +42,22 @@ def test_podman_finds_the_runtime_by_its_name(podman: Podman, runtime_binary: Pa
     argv[argv.index("--runtime") + 1] = "ocirun"
     assert run_command(argv, tmp_path / "call", env=env, timeout=60.0).ok().out == "ran\n"
     assert podman.inspect("named", "{{.OCIRuntime}}") == "ocirun"
+
+
+@pytest.mark.executes("README.md", 3)
+def test_readme_s_line_for_podman(podman: Podman, runtime_binary: Path, blocks: list[Block], tmp_path: Path) -> None:
+    own = podman.run_argv("--network", "none")
+    program, *words = engine_call(blocks[0], runtime_binary, PODMAN_IMAGE, *own[own.index("run") + 1 :])
+    argv = [program, *podman.options, *words]
+    assert run_command(argv, tmp_path / "call", env=podman.env, timeout=60.0).ok().out == "hello\n"
+
+
+@pytest.mark.executes("README.md", 5)
+def test_readme_s_line_for_containerd(containerd: Containerd, blocks: list[Block], tmp_path: Path) -> None:
+    own = ["--snapshotter", containerd.snapshotter, "--runc-root", str(containerd.runc_root)]
+    own += ["--fifo-dir", str(containerd.base / "fifo")]
+    _program, *words = engine_call(blocks[0], containerd.runtime, CONTAINERD_IMAGE, *own)
+    assert run_command(containerd.argv(*words), tmp_path / "call", timeout=60.0).ok().out == "hello\n"
 
 
 def test_containerd_has_the_runtimes_of_its_page(pods: Pods, runtime_binary: Path) -> None:

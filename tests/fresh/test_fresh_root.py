@@ -1,4 +1,4 @@
-"""README's first command as a new user types it: on a Debian that has nothing but its smallest system."""
+"""README's first commands as a new user types them: on a Debian that has nothing but its smallest system."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from support.facility import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.pages import Block
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -53,16 +55,19 @@ def enter(root: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.executes("README.md", 1, 2)
 @requires(facility.root, facility.debootstrap, facility.busybox)
-def test_demo(fresh: Path) -> None:
+def test_demo(fresh: Path, blocks: list[Block]) -> None:
     """`./dev demo` and `./dev install` install what is missing and build; without root they name the packages."""
     refused = enter(fresh, "cd /root/ocirun && chmod 755 /root && exec setpriv --reuid 65534 ./dev demo")
     assert refused.returncode == 1
     assert "apt-get install --no-install-recommends" in refused.stderr
     assert "python3-dev" in refused.stderr
-    installed = enter(fresh, "cd /root/ocirun && ./dev install --prefix /opt/own && exec /opt/own/bin/ocirun --version")
+    demo, install = (f"set -e\nPATH=/usr/local/bin:$PATH\ncd /root/ocirun\n{block.text}" for block in blocks)
+    installed = enter(fresh, install)
     assert installed.returncode == 0, installed.stdout + installed.stderr
-    shown = enter(fresh, "cd /root/ocirun && exec ./dev demo")
+    assert installed.stdout == "hello from a sandbox\n"
+    shown = enter(fresh, demo)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "process id: 1\n" in shown.stdout
     assert "hostname:   demo\n" in shown.stdout

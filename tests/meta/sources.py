@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOTS = {"ocirun": REPOSITORY / "runtime" / "ocirun", "ocirun_spec": REPOSITORY / "spec" / "ocirun_spec"}
-FOLDERS = ("spec", "runtime", "conformance", "bench", "demo", "tests")
+FOLDERS = ("spec", "runtime", "conformance", "bench", "demo", "docsite", "tests")
 
 
 @functools.cache

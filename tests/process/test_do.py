@@ -14,7 +14,7 @@ import pytest
 from process.box import Box, one_sentence, status_lines
 from process.plain import PLAIN, as_plain_user, plain_box, plain_user_namespace, reachable
 from support import facility
-from support.bundle import REPOSITORY, write_bundle
+from support.bundle import write_bundle
 from support.command import run_command, wait_for
 from support.console import Interactive
 from support.facility import need
@@ -25,6 +25,7 @@ from support.runtime import Runtime, runtime_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.pages import Block
     from support.runtime import Result
 
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
@@ -246,10 +247,11 @@ def names_below(pid: int) -> list[str]:
     return [Path(f"/proc/{each}/comm").read_text() for each in children]
 
 
-def test_the_page_s_transcripts(tmp_path: Path) -> None:
+@pytest.mark.executes("docs/do.md")
+def test_the_page_s_transcripts(tmp_path: Path, blocks: list[Block]) -> None:
     """docs/do.md, typed by a plain user."""
     need(facility.root, plain_user_namespace)
-    found = transcript(REPOSITORY / "docs" / "do.md")
+    found = transcript(blocks)
     assert len(found) > 8
     with reachable(runtime_path()) as program:
         folder = program.parent.parent / "home"

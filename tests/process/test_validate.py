@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from process.box import changed, one_sentence
 from support import facility
-from support.bundle import REPOSITORY, Config, default_config, mount
+from support.bundle import Config, default_config, mount
 from support.command import run_command
 from support.console import Interactive
 from support.facility import need
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from process.box import Box
+    from support.pages import Block
 
 pytestmark = [pytest.mark.process]
 
@@ -163,13 +164,11 @@ def test_hints_of_a_failed_run(box: Box, pointer: str, value: object, content: b
     assert "hint: " not in result.last_error
 
 
-def test_the_page_s_transcript(program: Path, tmp_path: Path) -> None:
+@pytest.mark.executes("docs/validate.md")
+def test_the_page_s_transcript(program: Path, tmp_path: Path, blocks: list[Block]) -> None:
     """What docs/validate.md shows, typed into one shell."""
     need(facility.root, facility.busybox)
-    blocks = re.findall(
-        r"^```console\n(.*?)^```$", (REPOSITORY / "docs/validate.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    page = "".join(blocks)
+    page = "".join(block.text for block in blocks)
     typed = [line.removeprefix("$ ") for line in page.splitlines() if line.startswith("$ ")]
     script = "\n".join(f"cat <<'END'\n$ {each}\nEND\n(exit $code)\n{each}\ncode=$?" for each in typed)
     env = {"PATH": f"{program.parent}:{os.environ['PATH']}"}

@@ -90,8 +90,11 @@ class _Looker:
         if refused:
             yield refused
             return
-        candidates = [name for place in self.places for name in self.root.names(place)]
+        candidates = {name for place in self.places for name in self.root.names(place)}
         path = ":".join(self.places)
+        if self.name in candidates:
+            yield Finding(_POINTER, f"no {self.name} in any directory of PATH", "a link of this name leads to no file")
+            return
         hint = did_you_mean(self.name, candidates) or f"add it to the image, or its directory to PATH, which is {path}"
         yield Finding(_POINTER, f"no {self.name} in any directory of PATH", hint)
 

@@ -77,6 +77,7 @@ NAMES = [
     ("/bin/progg", MISSING, "did you mean prog?"),
     ("/bni/prog", f"/bni in the root filesystem: {MISSING}", "did you mean /bin/prog?"),
     ("/bin/prog/x", "/bin/prog in the root filesystem: not a directory", "did you mean prog?"),
+    ("loop", "no loop in any directory of PATH", "a link of this name leads to no file"),
     ("/bin/loop", "too many levels of symbolic links", ""),
     ("/etc", "/etc is a directory", "name a program in it"),
     ("plain", "/bin/plain is not executable: permission denied", "whose mode is 0644: chmod +x /bin/plain"),
