@@ -1,9 +1,10 @@
 """What the hot commands cost, in numbers that do not depend on the machine's load: instructions and system calls.
 
-`costs.tsv` has a command a line: its instructions outside the kernel, in thousands, and its system calls with those of all
-its processes (of `create` only its own, for the other one stays). A command that costs more fails the test, and so does one that costs much less, so that the list stays true;
-the measured list is left beside the test's files. callgrind does not know clone3(2), pidfd_send_signal(2) and the newer
-calls for mounts, so that instructions are counted of three commands only.
+`costs.tsv` has a command a line: its instructions outside the kernel, in thousands, and its system calls with those of
+all its processes (of `create` only its own, for the other one stays). A command that costs more fails the test, and so
+does one that costs much less, so that the list stays true; the measured list is left beside the test's files. callgrind
+does not know clone3(2), pidfd_send_signal(2) and the newer calls for mounts, so that instructions are counted of three
+commands only.
 """
 
 from __future__ import annotations
