@@ -15,7 +15,7 @@ from .engines import ENGINES, EnginePass
 from .goals import goals
 from .machine import facts
 from .passes import HOST, UNIFIED, cgroup_mode, run_here, run_unified
-from .report import document, runtimes_of, show, tables
+from .report import document, plain, runtimes_of, show, tables
 from .runtimes import Candidate, find_runtimes
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--runtime", action="append", default=[], metavar="NAME=PATH", help="add or replace a runtime; repeatable"
     )
     parser.add_argument("--only", default="", metavar="NAMES", help="comma-separated names that take part")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "bench", help="directory of the results")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=REPOSITORY / "build" / "bench",
+        help="directory of the results; docs/benchmarks: those that the pages show",
+    )
     parser.add_argument(
         "--pass", dest="which", choices=(HOST, UNIFIED), help="only this pass; unified expects cgroup2 to be mounted"
     )
@@ -81,8 +86,9 @@ def _passes(options: argparse.Namespace, candidates: Sequence[Candidate]) -> lis
 
 def _publish(results: Sequence[PassResult], candidates: Sequence[Candidate], remarks: Sequence[str], out: Path) -> None:
     about = facts(candidates)
-    print(f"\n{about['cpu']}, {about['cpus']} cpus, {about['memory_mib']} MiB, Linux {about['kernel']}")
-    print(", ".join(f"{one.name} {one.version} ({one.path})" for one in candidates), end="\n\n")
+    runtimes = ", ".join(f"{one.name} {one.version}" for one in candidates)
+    machine = f"{about['cpu']}, {about['cpus']} cpus, {about['memory_mib']} MiB, Linux {about['kernel']}\n{runtimes}"
+    print(f"\n{machine}", *(f"{one.name}: {one.path}" for one in candidates), sep="\n", end="\n\n")
     for result in results:
         for table in tables(result):
             show(table)
@@ -93,7 +99,9 @@ def _publish(results: Sequence[PassResult], candidates: Sequence[Candidate], rem
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(document(results, about), indent=1))
     (out / "results.svg").write_text(draw(results, about))
-    print(f"written: {out / 'results.json'} and {out / 'results.svg'}")
+    shown = [table for result in results for table in tables(result)]
+    (out / "results.txt").write_text("\n\n".join([machine, *map(plain, [goals(results), *shown])]) + "\n")
+    print(f"written: {out}/results.json, results.svg and results.txt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -181,7 +181,8 @@ def tables(result: PassResult) -> Iterator[Table]:
             yield _parts(result, kind)
 
 
-def _plain(table: Table) -> str:
+def plain(table: Table) -> str:
+    """A table as lines of text."""
     widths = [max(len(row[column]) for row in (table.heads, *table.rows)) for column in range(len(table.heads))]
     lines = [table.title]
     for row in (table.heads, tuple("-" * width for width in widths), *table.rows):
@@ -196,7 +197,7 @@ def show(table: Table) -> None:
         from rich.console import Console
         from rich.table import Table as RichTable
     except ImportError:
-        print(_plain(table), end="\n\n")
+        print(plain(table), end="\n\n")
         return
     console = Console()
     drawn = RichTable(title=table.title, title_justify="left")
@@ -208,4 +209,4 @@ def show(table: Table) -> None:
     if console.is_terminal and console.measure(drawn).maximum <= console.width:
         console.print(drawn)
     else:
-        print(_plain(table), end="\n\n")
+        print(plain(table), end="\n\n")

@@ -53,9 +53,11 @@ def with_links(text: str, page: str) -> str:
 
 
 def charts(folder: Path) -> str:
-    """All charts of the folder as pictures."""
+    """All charts of the folder as pictures, and its tables."""
     found = sorted(folder.glob("benchmarks/*.svg"))
-    return "\n\n".join(f"![{path.stem.replace('-', ' ')}](benchmarks/{path.name})" for path in found)
+    pictures = [f"![{path.stem.replace('-', ' ')}](benchmarks/{path.name})" for path in found]
+    tables = [f"```text\n{path.read_text()}```" for path in sorted(folder.glob("benchmarks/*.txt"))]
+    return "\n\n".join([*pictures, *tables])
 
 
 def copy(target: Path) -> None:

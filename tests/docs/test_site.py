@@ -151,4 +151,6 @@ def test_charts(tmp_path: Path) -> None:
     (tmp_path / "benchmarks").mkdir()
     for name in ("run-time.svg", "exec.svg", "results.json"):
         (tmp_path / "benchmarks" / name).touch()
-    assert pages.charts(tmp_path) == "![exec](benchmarks/exec.svg)\n\n![run time](benchmarks/run-time.svg)"
+    (tmp_path / "benchmarks" / "results.txt").write_text("run 1\n")
+    pictures = "![exec](benchmarks/exec.svg)\n\n![run time](benchmarks/run-time.svg)"
+    assert pages.charts(tmp_path) == f"{pictures}\n\n```text\nrun 1\n```"
