@@ -24,7 +24,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
     name = arguments.text("name", installing.NAME)
     undo, dry = arguments.flag("undo"), arguments.flag("dry-run")
     wish = installing.Wish(name, "" if undo else installing.own_path(), arguments.flag("default"), systemd)
-    file = files.File(arguments.text("config") or engine.place())
+    file = files.File(arguments.text("config") or engine.place(name))
     record = files.Record(file, name)
     if not installing.installed(engine.program):
         log.warning(f"{engine.program} is not installed here, or not in PATH")

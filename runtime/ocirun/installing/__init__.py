@@ -47,7 +47,7 @@ class Engine:
     program: ClassVar[str]
     reload: ClassVar[str] = ""
 
-    def place(self) -> str:
+    def place(self, name: str) -> str:
         """The file where the engine looks for it, for root or for this user."""
         raise NotImplementedError
 

@@ -29,7 +29,7 @@ class Containerd(Engine):
     program = "containerd"
     reload = "systemctl restart containerd"
 
-    def place(self) -> str:
+    def place(self, _name: str) -> str:
         """Of the daemon, or of containerd-rootless.sh."""
         return "/etc/containerd/config.toml" if os.geteuid() == 0 else of_user("containerd", "config.toml")
 
@@ -45,7 +45,7 @@ class Containerd(Engine):
         version = document.get("version", 1) if document else 2
         plugin = _PLUGINS.get(version) if isinstance(version, int) else None
         if plugin is None:
-            hint = "versions 2 and 3 are known; `containerd config migrate` prints a file in its newest one"
+            hint = "versions 2 and 3 are known; `containerd config migrate` of containerd 2 prints the file anew"
             raise Failure(f"the file has version {version} of containerd's format", where=path, hint=hint)
         disabled = document.get("disabled_plugins")
         if isinstance(disabled, list) and (plugin in disabled or "cri" in disabled):

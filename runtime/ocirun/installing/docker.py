@@ -17,7 +17,7 @@ class Docker(Engine):
     program = "dockerd"
     reload = "systemctl reload docker"
 
-    def place(self) -> str:
+    def place(self, _name: str) -> str:
         """Of dockerd, or of dockerd-rootless.sh."""
         return "/etc/docker/daemon.json" if os.geteuid() == 0 else of_user("docker", "daemon.json")
 
@@ -57,12 +57,13 @@ class Docker(Engine):
             text = members.remove(text, "/runtimes", name)
             if document["runtimes"].keys() == {name} and "runtimes" not in old:
                 text = members.remove(text, "", "runtimes")
-        given = ours.get("default-runtime")
-        if given != old.get("default-runtime") and given == document.get("default-runtime"):
-            if "default-runtime" in old:
-                return members.put(text, "", "default-runtime", old["default-runtime"])
+        given, default = ours.get("default-runtime"), old.get("default-runtime")
+        if given == default or given != document.get("default-runtime"):
+            return text
+        gone = lookup(old, "runtimes", str(default)) and not lookup(document, "runtimes", str(default))
+        if default is None or gone:
             return members.remove(text, "", "default-runtime")
-        return text
+        return members.put(text, "", "default-runtime", default)
 
     def default(self, text: str) -> object:
         """Docker refuses to start with one that is not there."""

@@ -26,10 +26,10 @@ class Podman(Engine):
 
     program = "podman"
 
-    def place(self) -> str:
-        """Of root, or of this user."""
+    def place(self, name: str) -> str:
+        """Of root, or of this user; each name has its own."""
         folder = "/etc/containers" if os.geteuid() == 0 else of_user("containers")
-        return os.path.join(folder, _DROP_INS, "ocirun.conf")
+        return os.path.join(folder, _DROP_INS, f"{name}.conf")
 
     def check(self, text: str, path: str) -> None:
         """As TOML."""

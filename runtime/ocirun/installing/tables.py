@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     Table = tuple[tuple[str, ...], Values]
 
-_BEGIN = "# >>> written by ocirun install, name {name}: --undo takes it back"
+_MARK = "# >>> written by ocirun install, name "
+_BEGIN = _MARK + "{name}: --undo takes it back"
 _END = "# <<< ocirun install, name {name}"
 _WAS = "# was: "
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -48,7 +49,7 @@ def add(text: str, name: str, tables: Sequence[Table], path: str) -> str:
     lines = text.splitlines(keepends=True)
     fresh = []
     for place, values in tables:
-        at = next((number for number, line in enumerate(lines) if _header(line) == place), None)
+        at = next((number for number in _free(lines) if _header(lines[number]) == place), None)
         if at is None:
             fresh.append(_table(place, values))
         else:
@@ -105,18 +106,30 @@ def _header(line: str) -> tuple[str, ...] | None:
     return tuple(path)
 
 
+def _free(lines: list[str]) -> list[int]:
+    """Numbers of the lines that do not stand between marks: those go when the other name's are taken back."""
+    found, inside = [], False
+    for number, line in enumerate(lines):
+        inside = inside or line.startswith(_MARK)
+        if not inside:
+            found.append(number)
+        inside = inside and not line.startswith("# <<< ")
+    return found
+
+
 def _insert(lines: list[str], header: int, name: str, values: Values) -> None:
     """Put values into the table that begins at this line, each where its key stands already, or below the header."""
     if not lines[header].endswith("\n"):
         lines[header] += "\n"
     for key, value in reversed(list(values.items())):
-        at = header + 1
-        while at < len(lines) and not lines[at].lstrip().startswith("["):
-            if re.match(rf"\s*{re.escape(key)}\s*=", lines[at]):
+        at = -1
+        for number in _free(lines):
+            if number > header and lines[number].lstrip().startswith("["):
                 break
-            at += 1
-        else:
-            at = -1
+            if number > header and re.match(rf"\s*{re.escape(key)}\s*=", lines[number]):
+                at = number
+                break
         was = lines.pop(at) if at >= 0 else ""
         kept = f"{_WAS}{was.rstrip(chr(10))}\n" if was else ""
-        lines.insert(at if at >= 0 else header + 1, _block(name, f"{kept}{key} = {jsontext.dumps(value)}\n"))
+        at = at if at >= 0 else header + 1
+        lines[at:at] = _block(name, f"{kept}{key} = {jsontext.dumps(value)}\n").splitlines(keepends=True)

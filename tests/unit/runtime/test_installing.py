@@ -187,6 +187,24 @@ def test_podman_s_list_of_others_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     assert tomllib.loads(after)["engine"]["runtime_supports_json"] == ["second", "ocirun"]
 
 
+def test_a_default_goes_back_to_what_is_still_there() -> None:
+    """Docker does not start with a default runtime that is not in the file."""
+    first = Docker().add("{}", wish("one"), "")
+    second = Docker().add(first, wish("two"), "")
+    left = Docker().strip(second, "one", "{}", first)
+    assert Docker().default(left) == "two"
+    assert Docker().default(Docker().strip(left, "two", first, second)) is None
+    assert Docker().default(Docker().strip(second, "two", first, second)) == "one"
+
+
+@pytest.mark.parametrize("engine", [Containerd(), Podman()])
+def test_nothing_is_put_between_another_name_s_marks(engine: Engine) -> None:
+    """It would go with them."""
+    first = engine.add("", wish("one"), "file")
+    with pytest.raises(Failure, match="cannot be added"):
+        engine.add(first, wish("two"), "file")
+
+
 def test_tables_of_one_name_leave_the_other_s() -> None:
     text = tables.add("", "one", [(("a",), {"k": 1})], "")
     both = tables.add(text, "two", [(("b",), {"k": 2})], "")
