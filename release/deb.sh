@@ -14,10 +14,11 @@ architecture=$(dpkg --print-architecture)
 rm -rf "$work"
 mkdir -p "$root/DEBIAN" "$doc" "$work/debian"
 sh release/install.sh "$root/usr"
-# The postinst compiles these again. What pip has noted is about another place.
+# The postinst compiles these again. Licences are in the copyright file; what pip has noted is about another place.
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
 find "$root" -name '*.so' -exec strip --strip-unneeded {} +
-find "$root" -path '*.dist-info/*' ! -name METADATA ! -path '*/licenses*' -type f -delete
+find "$root" -path '*.dist-info/*' -type f ! -name METADATA ! -path '*/sboms/*' -delete
+find "$root/usr/lib" -type d -empty -delete
 mkdir -p "$root/usr/share/zsh/vendor-completions"
 mv "$root/usr/share/zsh/site-functions/_ocirun" "$root/usr/share/zsh/vendor-completions/"
 rmdir "$root/usr/share/zsh/site-functions"
