@@ -291,6 +291,16 @@ COMMANDS: Final = (
             Option("format", "text|json|sarif", "form of the output", "f"),
         ), 0, 1, error=2,
     ),
+    Command(
+        "install", "ENGINE", "make Docker, containerd or Podman know this program: change the engine's configuration",
+        (
+            Option("config", FILE, "the engine's file; default: the usual one of root or of this user"),
+            Option("name", TEXT, "what the engine calls it; default: ocirun"),
+            Option("default", FLAG, "make it the runtime of all containers that do not choose one"),
+            Option("dry-run", FLAG, "print the change only"),
+            Option("undo", FLAG, "take back what `install` has changed"),
+        ), 1, 1,
+    ),
     Command("features", "", "print what this program can do as JSON", (), 0, 0),
     Command("completion", "SHELL [WORD…]", "print a script that completes words in bash, zsh or fish", (), 1, -1),
     Command("manual", "", "print the manual page, for man(1)", (), 0, 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,21 @@ def test_run(rootless: RootlessPodman) -> None:
     assert "ocirun" not in done.err
     rootless.run("--rm", *NONE, IMAGE, "no-such-program").expect(127)
     rootless.run("--rm", *NONE, IMAGE, "/etc/passwd").expect(126)
+
+
+@pytest.mark.not_with("runc", "has no such command")
+def test_installed(rootless: RootlessPodman, runtime_binary: Path) -> None:
+    """`ocirun install` writes into a file of the user's own folder, which Podman reads."""
+    copied = rootless.base / "runtime" / "bin" / runtime_binary.name
+    env = {name: value for name, value in rootless.env.items() if name != "CONTAINERS_CONF"}
+    call = partial(run_command, files=rootless.base / "installed", env=env)
+    call([*rootless.become, str(copied), "install", "podman", "--default"]).ok()
+    argv = rootless.run_argv("--name", "named", *NONE, IMAGE, "echo", "ran")
+    at = argv.index("--runtime")
+    assert call([*argv[:at], *argv[at + 2 :]]).ok().out == "ran\n"
+    assert rootless.inspect("named", "{{.OCIRuntime}}") == "ocirun"
+    call([*rootless.become, str(copied), "install", "podman", "--undo"]).ok()
+    assert not (rootless.base / ".config/containers/containers.conf.d").exists()
 
 
 def test_a_life(rootless: RootlessPodman) -> None:

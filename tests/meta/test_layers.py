@@ -11,8 +11,9 @@ pytestmark = [pytest.mark.meta]
 
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
-    "ocirun.cold", "ocirun.hints", "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions",
-    "ocirun_spec.positions", "ocirun_spec.problem", "ocirun_spec.problems", "ocirun.linux.cgroup.systemd.bus",
+    "ocirun.cold", "ocirun.hints", "ocirun.installing", "ocirun.manual", "ocirun.manual.mistakes",
+    "ocirun.several", "ocirun_spec.cautions", "ocirun_spec.positions",
+    "ocirun_spec.problem", "ocirun_spec.problems", "ocirun.linux.cgroup.systemd.bus",
     "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
 )  # fmt: skip
 """Imported inside a function, where the hot way has ended: a person waits, or a compiler or systemd is asked."""
@@ -73,7 +74,7 @@ def test_hot_commands_can_load_only_what_is_allowed(command: str) -> None:
 def test_cold_modules_are_imported_in_functions_only() -> None:
     for module in modules():
         if module in COLD or module.startswith(
-            ("ocirun_spec.", "ocirun.linux.seccomp", "ocirun.checks", "ocirun.manual.")
+            ("ocirun_spec.", "ocirun.linux.seccomp", "ocirun.checks", "ocirun.installing.", "ocirun.manual.")
         ):
             continue
         assert imported(module, lazily=False) & set(COLD) == set(), module

@@ -139,6 +139,11 @@ class Daemon:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return self._process.pid
+
     def log(self) -> str:
         """What the daemon and its children wrote."""
         return self.log_path.read_text(errors="replace")

@@ -17,7 +17,7 @@ from .image import write_image_archive
 from .pages import INSTALLED, containerd_runtimes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HANDLER = "ocirun"
 IMAGE = "registry.invalid/busybox:test"
@@ -67,7 +67,11 @@ esac
 
 
 class Pods:
-    """containerd and a client of its CRI plugin."""
+    """containerd and a client of its CRI plugin.
+
+    `write` puts the runtime into the configuration, whose last table is that of the runtime's options afterwards;
+    without it the blocks of the page do that.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Pods:
         rootfs: Path,
         snapshotter: str,
         driver: Literal["cgroupfs", "systemd"] = "cgroupfs",
+        write: Callable[[Path], None] | None = None,
     ) -> None:
         self.base = base
         self.driver = driver
@@ -86,7 +91,7 @@ class Pods:
         self._owners: dict[str, str] = {}
         (base / "calls").mkdir()
         self._write_network()
-        self._daemon = self._start(runtime)
+        self._daemon = self._start(runtime, write)
         try:
             self.client = CriClient(base / "grpc", base)
             self._import(rootfs, IMAGE, ["sh"])
@@ -104,7 +109,7 @@ class Pods:
             plugin.write_text(NETWORK_PLUGIN)
             plugin.chmod(0o755)
 
-    def _start(self, runtime: Path) -> Daemon:
+    def _start(self, runtime: Path, write: Callable[[Path], None] | None) -> Daemon:
         config = self.base / "config.toml"
         runtimes, default = containerd_runtimes()
         page = runtimes.replace(INSTALLED, str(runtime))
@@ -116,7 +121,11 @@ class Pods:
             base=self.base, pause=PAUSE_IMAGE, default=default, snapshotter=self._snapshotter
         )
         # The last table of the page is that of the runtime's options.
-        config.write_text(f"{version}\n{private}{tables}{options}")
+        config.write_text(f"{version}\n{private}{'' if write else tables}")
+        if write:
+            write(config)
+        with config.open("a") as file:
+            file.write(options)
         daemon = Daemon(["containerd", "--config", str(config)], self.base / "log")
         ask = ["ctr", "--address", str(self.base / "grpc"), "version"]
         daemon.wait(lambda: run_command(ask, self.base / "asked", timeout=TIMEOUT).code == 0)

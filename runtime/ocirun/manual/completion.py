@@ -33,6 +33,7 @@ ARGUMENTS: Final = {
     "A": options.FILE,
     "B": options.FILE,
     "SHELL": "|".join(SCRIPTS),
+    "ENGINE": "docker|containerd|podman",
     "COMMAND": "",
     "ARG…": "",
     "PS-OPTION…": "",

@@ -82,6 +82,11 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("ocirun validate --host --strict /srv/web", "also whether this host can do it; warnings count as errors"),
         ("ocirun validate --format sarif /srv/web > web.sarif", "for editors and code hosts"),
     ),
+    "install": (
+        ("ocirun install docker --dry-run", "see what would be changed in /etc/docker/daemon.json"),
+        ("ocirun install containerd --default", "for all pods that have no RuntimeClass"),
+        ("ocirun install podman --undo", "take it back"),
+    ),
     "features": (("ocirun features", "namespaces, capabilities, mount options and more, for engines"),),
     "completion": (
         ("ocirun completion bash > ~/.local/share/bash-completion/completions/ocirun", "for bash, and one user"),
