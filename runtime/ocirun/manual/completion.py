@@ -33,6 +33,7 @@ ARGUMENTS: Final = {
     "A": options.FILE,
     "B": options.FILE,
     "SHELL": "|".join(SCRIPTS),
+    "add|remove": "add|remove",
     "COMMAND": "",
     "ARG…": "",
     "PS-OPTION…": "",
