@@ -204,8 +204,7 @@ def carry_out(entry: Entry, work: Work, joining: join.Joining, facts: Facts, set
     ours, theirs = Channel.pair()
     pid, pidfd = raw.clone3(0, signals.SIGCHLD)
     if pid == 0:
-        ours.close()
-        _enter(work.inside, entry, Scene(theirs, host.proc))
+        _enter(work.inside, entry, ours, Scene(theirs, host.proc))
     theirs.close()
     raw.checked("clone3", pid)
     try:
@@ -223,12 +222,13 @@ def carry_out(entry: Entry, work: Work, joining: join.Joining, facts: Facts, set
         _end(pid, pidfd)
 
 
-def _enter(steps: list[InsideStep], entry: Entry, scene: Scene) -> NoReturn:
+def _enter(steps: list[InsideStep], entry: Entry, other: Channel, scene: Scene) -> NoReturn:
     """The process in the container. It ends by itself: what it has begun it undoes when the runtime is gone."""
     begun: list[tuple[int, int]] = []
     scene.attached = []
     try:
         signals.block_all()
+        other.close()
         os.close(entry.fd)  # the lock is the runtime's
         seal.close()
         raw.forget()
