@@ -29,7 +29,7 @@ SWAPPER = r"""
 #include <sys/syscall.h>
 #include <unistd.h>
 int main(void) {
-    for (;;) syscall(SYS_renameat2, AT_FDCWD, "/work/place", AT_FDCWD, "/work/other", 2);
+    for (;;) syscall(SYS_renameat2, AT_FDCWD, "/swapped/place", AT_FDCWD, "/swapped/other", 2);
 }
 """
 """RENAME_EXCHANGE, as fast as it can."""
@@ -47,8 +47,8 @@ def swapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swapping(box: Box, swapper: Path, target: str) -> Config:
-    """A container whose /work/place is a directory or a link to `target`, in turns."""
-    work = box.rootfs / "work"
+    """A container whose /swapped/place is a directory or a link to `target`, in turns."""
+    work = box.rootfs / "swapped"
     (work / "place").mkdir(parents=True)
     (work / "other").symlink_to(target)
     (box.rootfs / "masked" / "inside").mkdir(parents=True)
@@ -75,10 +75,10 @@ def test_a_mount_is_never_where_it_must_not_be(box: Box, swapper: Path, target: 
     began = mounts_of(box)
     assert MASKED in began
     before = HostSnapshot.take(box.runtime.root, scope=[box.ident])
-    allowed = {"/work/place", "/work/other"} | ({link} if target == "host" else set())
+    allowed = {"/swapped/place", "/swapped/other"} | ({link} if target == "host" else set())
     answers: Counter[bool] = Counter()
     for number in range(MOST):
-        added = box.runtime.call("mounts", "add", box.ident, "--tmpfs", "/work/place")
+        added = box.runtime.call("mounts", "add", box.ident, "--tmpfs", "/swapped/place")
         new = mounts_of(box)
         for place in began:
             new.remove(place)
