@@ -18,7 +18,7 @@ from ocirun.kernel import signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Any, Final
 
     from ocirun.bundle import Bundle
     from ocirun.state import Entry
@@ -49,6 +49,15 @@ def of_container(problem: Failure, entry: Entry) -> None:
         add(problem, Bundle(entry.record["bundle"], text, jsontext.loads(text)))
     except (OSError, jsontext.JSONError):
         return
+
+
+def of_mounts(problem: Failure, entry: Entry, mounts: list[dict[str, Any]]) -> None:
+    """The same for mounts that are added to it; pointers begin with /mounts."""
+    from ocirun.bundle import Bundle
+    from ocirun_spec import jsontext
+
+    config = {"ociVersion": "1.0.0", "root": {"path": "/"}, "mounts": mounts}
+    add(problem, Bundle(entry.record["bundle"], jsontext.dumps(config), config))
 
 
 def without_config(folder: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -297,6 +298,35 @@ def test_refused_files(still: Box, value: Any, says: str) -> None:
 )
 def test_refused_words(still: Box, words: tuple[str, ...], says: str) -> None:
     assert says in one_sentence(call(still, *words).expect(1))
+
+
+@pytest.mark.parametrize(
+    ("last", "hint"),
+    [
+        (
+            mount("/x", "tmpfs", "t", "noexe"),
+            '/1/options/0: the option "noexe" is left to the filesystem; did you mean',
+        ),
+        (mount("/x", "bind", "rootf", "bind"), "/bundle/rootfs?"),
+    ],
+)
+def test_hints(still: Box, last: Config, hint: str) -> None:
+    done = call(still, "add", written(still, [mount("/srv", "tmpfs", "tmpfs"), last])).expect(1)
+    assert hint in done.err.partition("\nhint: ")[2]
+
+
+def test_a_runtime_that_is_killed_takes_all_back(still: Box) -> None:
+    """The process in the container does, whose end is that of the pipe too. The first message is that it is ready."""
+    need(facility.strace)
+    before = seen(still), kept(still), tree(still.rootfs)
+    killing = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=recvmsg:signal=KILL:when=1"]
+    command = [str(still.runtime.path), "--root", str(still.runtime.root), "mounts", "add", still.ident]
+    done = subprocess.run(
+        [*killing, *command, "--tmpfs", "/new/one", "--bind", f"{still.shared}:/new/two"],
+        stdout=subprocess.PIPE, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode in (-9, 137)
+    assert (seen(still), kept(still), tree(still.rootfs)) == before
 
 
 def test_all_are_found_before_the_first_is_removed(still: Box) -> None:

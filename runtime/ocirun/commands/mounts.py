@@ -34,6 +34,11 @@ def run(arguments: Arguments, general: Arguments) -> int:
         asked.check(config.get("linux") or {})
         _change(entry, config, asked.entries, deed == mountlist.ADD)
     except Failure as problem:
+        from ocirun import hints
+
+        hints.of_mounts(problem, entry, asked.entries)
+        pointer, colon, words = problem.hint.partition(": ")
+        problem.hint = asked.place(pointer) + colon + words
         problem.where = asked.place(problem.where)
         raise
     return 0
