@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from process.box import Box, one_sentence, read_json
 from process.mounting import Mount, mounted, parse
-from process.plain import PLAIN, as_plain_user, config_of, plain_box, plain_user_namespace, reachable
+from process.plain import config_of, plain_box, plain_user_namespace
 from support import facility
 from support.bundle import (
-    REPOSITORY,
     default_config,
-    make_rootfs,
     mount,
     with_bind,
     with_mount,
@@ -23,11 +21,9 @@ from support.bundle import (
     with_shell,
     with_user_namespace,
     without_namespace,
-    write_bundle,
 )
-from support.command import run_command, wait_for
+from support.command import wait_for
 from support.facility import need
-from support.pages import not_shown, transcript
 from support.runtime import Runtime, runtime_path
 
 if TYPE_CHECKING:
@@ -316,10 +312,10 @@ def test_hints(still: Box, last: Config, hint: str) -> None:
 
 
 def test_a_runtime_that_is_killed_takes_all_back(still: Box) -> None:
-    """The process in the container does, whose end is that of the pipe too. The first message is that it is ready."""
+    """The process in the container does, whose end is that of the pipe too. All is there when the record is renamed."""
     need(facility.strace)
     before = seen(still), kept(still), tree(still.rootfs)
-    killing = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=recvmsg:signal=KILL:when=1"]
+    killing = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=/^rename:signal=KILL:when=1"]
     command = [str(still.runtime.path), "--root", str(still.runtime.root), "mounts", "add", still.ident]
     done = subprocess.run(
         [*killing, *command, "--tmpfs", "/new/one", "--bind", f"{still.shared}:/new/two"],
@@ -370,31 +366,3 @@ def test_what_is_open_stays_usable(box: Box) -> None:
     call(box, "remove", "--destination", "/data").ok()
     box.exec("test ! -e /data/file && touch /tmp/go").ok()
     wait_for(lambda: result.out == "ready\nof the host")
-
-
-def test_the_page_s_transcripts(tmp_path: Path) -> None:
-    """docs/mounts.md, typed by a plain user."""
-    need(facility.root, facility.busybox, plain_user_namespace)
-    found = transcript(REPOSITORY / "docs" / "mounts.md")
-    assert len(found) > 5
-    with reachable(runtime_path()) as program:
-        home = program.parent.parent / "home"
-        make_rootfs(home / "rootfs")
-        wrapper = home / "ocirun"
-        wrapper.write_text(f'#!/bin/sh\nexec {program} --root {home}/state "$@"\n')
-        wrapper.chmod(0o755)
-        env = {"PATH": f"{home}:{os.environ['PATH']}", "LANG": "C.UTF-8"}
-        os.chown(home, PLAIN, PLAIN)
-        spec = as_plain_user(str(wrapper), "spec", "--rootless", "--bundle", str(home))
-        run_command(spec, tmp_path / "spec", env=env).ok()
-        config = read_json(home / "config.json")
-        config["process"]["terminal"] = config["root"]["readonly"] = False
-        write_bundle(home, with_shell(config, SLEEP))
-        run_command(["chown", "-R", f"{PLAIN}:{PLAIN}", str(home)], tmp_path / "chown").ok()
-        try:
-            for command, expected in found:
-                done = run_command(as_plain_user("sh", "-c", command), tmp_path / "out", cwd=home, env=env)
-                said = "\n".join(line for line in done.out.splitlines() if "a cgroup of its own" not in line)
-                assert not_shown(said, expected, str(home)) == [], (command, done.details())
-        finally:
-            run_command([str(wrapper), "delete", "--force", "web"], tmp_path / "delete", env=env)
