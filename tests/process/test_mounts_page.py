@@ -9,7 +9,7 @@ import pytest
 from process.box import read_json
 from process.plain import PLAIN, as_plain_user, plain_user_namespace, reachable
 from support import facility
-from support.bundle import REPOSITORY, make_rootfs, with_shell, write_bundle
+from support.bundle import make_rootfs, with_shell, write_bundle
 from support.command import run_command
 from support.facility import need
 from support.pages import not_shown, transcript
@@ -18,13 +18,16 @@ from support.runtime import runtime_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.pages import Block
+
 pytestmark = [pytest.mark.process, pytest.mark.privileged]
 
 
-def test_the_page_s_transcripts(tmp_path: Path) -> None:
+@pytest.mark.executes("docs/mounts.md")
+def test_the_page_s_transcripts(tmp_path: Path, blocks: list[Block]) -> None:
     """Typed by a plain user."""
     need(facility.root, facility.busybox, plain_user_namespace)
-    found = transcript(REPOSITORY / "docs" / "mounts.md")
+    found = transcript(blocks)
     assert len(found) > 5
     with reachable(runtime_path()) as program:
         home = program.parent.parent / "home"
