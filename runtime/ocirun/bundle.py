@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ocirun_spec.problem import Problem
 
 _LARGEST: Final = 16 << 20
+_ENOENT: Final = 2
 
 
 class Bundle:
@@ -104,7 +105,14 @@ def load(directory: str, name: str = "config.json") -> Bundle:
     """Read and check the configuration of a bundle's directory."""
     path = absolute(directory or ".")
     file = f"{path}/{name}"
-    text, config = read_json(file, "the configuration")
+    try:
+        text, config = read_json(file, "the configuration")
+    except Failure as problem:
+        if problem.errno == _ENOENT:
+            from ocirun import hints
+
+            problem.hint = hints.without_config(path)
+        raise
     return checked(path, text, config, file)
 
 

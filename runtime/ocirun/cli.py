@@ -139,7 +139,8 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
         raise Failure(f"unknown command {name!r}", hint=mistakes.command(name), code=EXIT_UNKNOWN_COMMAND)
     about.append(command.name)
     arguments = _read_command(command, rest)
-    about += arguments.positionals[:1]
+    names = command.usage.split()
+    about += arguments.positionals[: names.index("ID") + 1 if "ID" in names else 1]
     if arguments.flag("help"):
         from ocirun import manual
 
@@ -190,7 +191,7 @@ def _told(problem: Exception, about: list[str]) -> Failure:
 def report(problem: Failure, about: list[str]) -> int:
     """Tell of a failure: the sentence into the log and on stderr, the hint on stderr only. Returns the exit code.
 
-    about: the command and the container's id, as far as they are known.
+    about: the command and its words up to the container's id, as far as they are known.
     """
     named = " ".join(each if each.isprintable() else repr(each) for each in about)
     sentence = log.printable(f"{named}: {problem}" if about else str(problem))

@@ -1,4 +1,4 @@
-"""What a person can try when `create` or `run` has failed: found by the checks of `validate`. Cold.
+"""What a person can try when `create`, `run` or `start` has failed: found by the checks of `validate`. Cold.
 
 A hint is a courtesy: whatever goes wrong while it is looked for, the sentence stands alone. The libraries are found
 only after `cold.enable`, so nothing of them is imported above.
@@ -17,9 +17,11 @@ from ocirun.kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Any, Final
 
     from ocirun.bundle import Bundle
+    from ocirun.state import Entry
 
 _PATIENCE: Final = 2000
 """Milliseconds that a person would wait for a hint."""
@@ -32,12 +34,58 @@ def add(problem: Failure, bundle: Bundle) -> None:
         return
     try:
         cold.enable()
-        problem.hint = _apart(problem.where, bundle) if Facts().distant else _found(problem.where, bundle)
+        problem.hint = _looked(lambda: _found(problem.where, bundle))
     except Exception:  # noqa: BLE001 - no hint is worth the sentence
         return
 
 
-def _apart(where: str, bundle: Bundle) -> str:
+def of_container(problem: Failure, entry: Entry) -> None:
+    """The same for a container that is there, by the configuration that it was made with."""
+    from ocirun.bundle import Bundle
+    from ocirun_spec import jsontext
+
+    try:
+        text = entry.read("config.json").decode("utf-8", "surrogateescape")
+        add(problem, Bundle(entry.record["bundle"], text, jsontext.loads(text)))
+    except (OSError, jsontext.JSONError):
+        return
+
+
+def of_mounts(problem: Failure, entry: Entry, mounts: list[dict[str, Any]]) -> None:
+    """The same for mounts that are added to it; pointers begin with /mounts."""
+    from ocirun.bundle import Bundle
+    from ocirun_spec import jsontext
+
+    config = {"ociVersion": "1.0.0", "root": {"path": "/"}, "mounts": mounts}
+    add(problem, Bundle(entry.record["bundle"], jsontext.dumps(config), config))
+
+
+def without_config(folder: str) -> str:
+    """Where the config.json may be that is not in this directory."""
+    try:
+        cold.enable()
+        return _looked(lambda: _elsewhere(folder))
+    except Exception:  # noqa: BLE001 - no hint is worth the sentence
+        return ""
+
+
+def _elsewhere(folder: str) -> str:
+    if not os.path.isdir(folder):
+        from ocirun.checks.sources import near
+
+        return near(folder) or f"there is no directory {folder}; --bundle names the bundle's directory"
+    below = sorted(os.path.join(folder, name) for name in os.listdir(folder))
+    for each in (os.path.dirname(folder), *below):
+        if os.path.isfile(os.path.join(each, "config.json")):
+            return f"{each} has one; --bundle names the directory"
+    return "ocirun spec writes one; or --bundle names the directory that has it"
+
+
+def _looked(find: Callable[[], str]) -> str:
+    return _apart(find) if Facts().distant else find()
+
+
+def _apart(find: Callable[[], str]) -> str:
     """The same by a child, since the server of a filesystem may not answer (`apart`): it holds nothing of ours."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
@@ -46,7 +94,7 @@ def _apart(where: str, bundle: Bundle) -> str:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signals.SIGKILL, name="PR_SET_PDEATHSIG")
             kernel.close_range(0, writer - 1)
             kernel.close_range(writer + 1, kernel.UINT_MAX)
-            os.write(writer, _found(where, bundle).encode("utf-8", "replace"))
+            os.write(writer, find().encode("utf-8", "replace"))
         finally:
             os._exit(0)
     os.close(writer)

@@ -158,6 +158,13 @@ _DO: Final = (
     Option("print-config", FLAG, "print the config.json instead of running it"),
 )
 
+_MOUNTS: Final = (
+    Option("bind", MANY, "add: SRC[:DST], a file or directory of the host, writable"),
+    Option("ro-bind", MANY, "add: the same read-only"),
+    Option("tmpfs", MANY, "add: an empty directory in memory"),
+    Option("destination", MANY, "remove: the place of a mount in the container"),
+)
+
 _CRIU: Final = (
     Option("image-path", DIRECTORY, "directory of the images; default: checkpoint"),
     Option("work-path", DIRECTORY, "directory of CRIU's log and other files; default: that of the images"),
@@ -221,6 +228,9 @@ COMMANDS: Final = (
     Command("pause", "ID", "freeze the processes of a container", (), 1, 1),
     Command("resume", "ID", "let the processes of a paused container go on", (), 1, 1),
     Command("update", "ID", "change the limits of a container", _UPDATE, 1, 1),
+    Command(
+        "mounts", "add|remove ID [FILE]", "mount something in a running container, or unmount it there", _MOUNTS, 2, 3,
+    ),
     Command(
         "list", "", "list the containers",
         (Option("format", "table|json", "form of the output", "f"), Option("quiet", FLAG, "ids only", "q")), 0, 0,

@@ -254,7 +254,7 @@ def _mounts(
     label = lsm.mount_label(config)
     shared = rootfs.stays_shared(config)
     copied, mounted, views = mounts.plan(
-        config, bundle, facts, shared, lambda record: cgroup_mounts.describe(facts, config, record), label
+        config, bundle, facts.may_mount, shared, lambda record: cgroup_mounts.describe(facts, config, record), label
     )
     return copied, views, mounted, masks.inside(config, label)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun import asked, sandbox_filter
+from ocirun import asked, log, sandbox_filter
 from ocirun.commands import spec
 from ocirun.errors import Failure
 from ocirun.kernel import files
@@ -57,6 +57,7 @@ class Surroundings:
     inside:     gives "directory", "file" or "" for a path in the root.
     outside:    the same for a path of the host.
     reachable:  whether (path, uid, gid) may be entered or opened, by the rights on the way to it; ids of the host.
+    enters:     whether (directory, uid, gid) may be entered by its own rights alone.
     """
 
     root: str
@@ -74,6 +75,7 @@ class Surroundings:
     inside: Callable[[str], str]
     outside: Callable[[str], str]
     reachable: Callable[[str, int, int], bool]
+    enters: Callable[[str, int, int], bool]
 
 
 def compose(arguments: Arguments, around: Surroundings) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def compose(arguments: Arguments, around: Surroundings) -> dict[str, Any]:
     resources = _resources(arguments, around)
     size = resources.get("memory", {}).get("limit", MEMORY)
     placed = _placed(arguments, around, size)
+    _warn_of_closed(placed, around, really)
     shared = arguments.text("network") == "host"
     config["hostname"] = arguments.text("hostname", "sandbox")
     config["root"] = {"path": around.root, "readonly": True}
@@ -183,7 +186,7 @@ def _placed(arguments: Arguments, around: Surroundings, size: int) -> dict[str, 
             source, _, place = each.partition(":")
             source = os.path.abspath(source) if source else ""
             if not around.outside(source):
-                raise Failure(f"bind {each}: there is no {source or 'source'}", where=f"--{option}")
+                raise _absent(option, each, source, around)
             destination = _absolute(option, place or source)
             wanted[destination] = (option, _mount(destination, "bind", source, *flags))
     placed: dict[str, Mount] = {}
@@ -193,6 +196,22 @@ def _placed(arguments: Arguments, around: Surroundings, size: int) -> dict[str, 
         _check_place(f"--{option}", destination, kind, _there(destination, around, placed))
         placed[destination] = mount
     return placed
+
+
+def _absent(option: str, each: str, source: str, around: Surroundings) -> Failure:
+    if source and not around.reachable(os.path.dirname(source), around.uid, around.gid):
+        hint = f"uid {around.uid} may not enter a directory on the way to it"
+        return Failure(f"bind {each}: {source} is out of reach", where=f"--{option}", hint=hint)
+    return Failure(f"bind {each}: there is no {source or 'source'}", where=f"--{option}")
+
+
+def _warn_of_closed(placed: dict[str, Mount], around: Surroundings, really: tuple[int, int]) -> None:
+    """What is bound has no use where the command may not enter it, and root's capabilities do not come along."""
+    for mount in placed.values():
+        source = mount["source"]
+        if mount["type"] == "bind" and around.outside(source) == DIRECTORY and not around.enters(source, *really):
+            what = f"{source} is bound, but uid {really[0]}, as whom the command runs, may not enter it"
+            log.warning(what + ("; --user names another one" if around.privileged else f"; chmod +x {source}"))
 
 
 def _absolute(option: str, path: str) -> str:

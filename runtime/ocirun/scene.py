@@ -5,6 +5,8 @@ Every descriptor is close-on-exec; the program never sees one of them.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.sync import Channel
@@ -23,9 +25,10 @@ class Scene:
     logs:     where the annotations want what hooks print on stdout and stderr, -1 for nowhere.
     top:      O_PATH descriptor of the host's ``/``, over which the root still has to move, else -1.
     shared:   a mounted empty directory whose clones mask directories, -1 until first needed.
+    attached: mounts that may have to be taken away again, None where the whole mount namespace goes then.
     """
 
-    __slots__ = ("channel", "console", "cwd", "logs", "proc", "root", "shared", "state", "top", "waiting")
+    __slots__ = ("attached", "channel", "console", "cwd", "logs", "proc", "root", "shared", "state", "top", "waiting")
 
     def __init__(self, channel: Channel, proc: int) -> None:
         self.channel = channel
@@ -38,3 +41,14 @@ class Scene:
         self.top = -1
         self.state = b""
         self.logs = (-1, -1)
+        self.attached: list[int] | None = None
+
+    def attach(self, fd: int) -> None:
+        """Before a mount is attached: what comes after that may fail."""
+        if self.attached is not None:
+            self.attached.append(fd)
+
+    def leave(self, fd: int) -> None:
+        """Close the descriptor of a mount that stands, unless it may have to be taken away again."""
+        if self.attached is None:
+            os.close(fd)

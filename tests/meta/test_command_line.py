@@ -9,7 +9,7 @@ import pytest
 
 from ocirun import cli, options
 from ocirun.cli import Arguments
-from ocirun.manual.completion import ARGUMENTS, MAKERS
+from ocirun.manual.completion import ARGUMENTS, MAKERS, WORDS
 from ocirun.manual.examples import EXAMPLES
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def test_formats_are_words_of_the_table(command: Command) -> None:
 def test_the_lists_name_what_is_there() -> None:
     assert set(EXAMPLES) <= NAMES
     assert set(MAKERS) <= NAMES
+    assert set(WORDS) <= {option.name for command in options.COMMANDS for option in command.options}
     assert set(ARGUMENTS) <= {name for command in options.COMMANDS for name in arguments_of(command)}
 
 

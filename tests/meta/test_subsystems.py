@@ -42,8 +42,8 @@ def in_package(module: str) -> dict[str, ast.FunctionDef]:
 
 
 PLANNERS = [name for name in modules() if subsystem(name) and calls(name)]
-OTHERS = {"ocirun.join", "ocirun.tracing.recorder"}
-"""`exec` enters a running container in one order of its own; --trace puts marks between the steps."""
+OTHERS = {"ocirun.join", "ocirun.mounting", "ocirun.tracing.recorder"}
+"""`exec` and `mounts` enter a running container, each in an order of its own; --trace puts marks between the steps."""
 
 
 @pytest.mark.parametrize("module", PLANNERS)

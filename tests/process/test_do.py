@@ -141,6 +141,42 @@ def test_the_runtime_s_own_folder_is_hidden(caller: Box) -> None:
     assert do(caller, *words, "sh", "-c", script).ok().out == "shown\n"
 
 
+def test_a_folder_that_the_command_may_not_enter(caller: Box) -> None:
+    """Bound for nothing, which is said beforehand; one behind it cannot even be found by a plain user."""
+    closed, uid = caller.shared / "closed", uid_of(caller)
+    (closed / "below").mkdir(parents=True, exist_ok=True)
+    closed.chmod(0o600)
+    os.chown(closed, 0, 0)
+    done = do(caller, "--bind", f"{closed}:/tmp/w", "--ro-bind", f"{caller.shared}:/tmp/open", "ls", "/tmp/w").expect(2)
+    said = [line["msg"] for line in done.log if "is bound" in line["msg"]]
+    hint = "--user names another one" if uid == NOBODY else f"chmod +x {closed}"
+    assert said == [f"{closed} is bound, but uid {uid}, as whom the command runs, may not enter it; {hint}"]
+    if uid == PLAIN:
+        done = do(caller, "--bind", f"{closed}/below:/tmp/w", "true").expect(1)
+        assert one_sentence(done).endswith(f": {closed}/below is out of reach")
+        assert f"hint: uid {uid} may not enter a directory on the way to it" in done.err
+    closed.chmod(0o755)
+
+
+def test_what_the_host_mounts_later_does_not_arrive(root: Box) -> None:
+    """It would be writable. All the host's mounts are shared here, in a mount namespace made for that."""
+    place, shared = root.rootfs / "srv", root.shared / "signs"
+    shared.mkdir()
+    shared.chmod(0o777)
+    inside = "touch /mnt/ready; while ! test -e /mnt/go; do sleep 0.01; done; ls /srv; touch /srv/x && echo writable"
+    words = f"--rootfs {root.rootfs} --user 0 --bind {shared}:/mnt"
+    script = (
+        "mount --make-rprivate / && mount --make-rshared / || exit 1\n"
+        f"{root.runtime.path} --root {root.runtime.root} do {words} sh -c '{inside}' &\n"
+        f"for i in $(seq 2000); do test -e {shared}/ready && break; sleep 0.01; done\n"
+        f"mount -t tmpfs later {place} && touch {place}/of-the-host {shared}/go; wait $!\n"
+    )
+    done = run_command(["unshare", "--mount", "sh", "-c", script], root.directory / "later")
+    assert (shared / "go").exists()
+    assert done.out == ""
+    assert "Read-only file system" in done.err
+
+
 def test_the_network_of_the_host(caller: Box) -> None:
     script = "readlink /proc/self/ns/net; ls /sys/fs/cgroup; touch /sys/x 2>/dev/null || echo closed"
     done = do(caller, "--network", "host", "sh", "-c", script).ok()

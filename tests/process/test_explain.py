@@ -13,7 +13,7 @@ import pytest
 from process.box import Box, one_sentence
 from process.plain import config_of, plain_box, plain_user_namespace
 from support import facility
-from support.bundle import default_config, with_args, with_hook, write_bundle
+from support.bundle import default_config, with_args, with_hook, with_namespace, with_user_namespace, write_bundle
 from support.command import run_command
 from support.facility import need
 from support.host import HostSnapshot
@@ -80,7 +80,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
         if event["args"]:
             steps.append((event["args"]["number"], event["name"], event["args"]["step"], event["args"]["pointer"]))
     assert set(names) == set(ends)
-    assert sorted(names.values()) in (["init", "runtime"], ["runtime"])
+    assert sorted(names.values()) in (["init", "middle", "runtime"], ["init", "runtime"], ["runtime"])
     return document, steps
 
 
@@ -168,6 +168,20 @@ def test_a_failing_run_is_traced_up_to_its_failure(box: Box, tmp_path: Path, cha
     assert (
         f"failed: {document['otherData']['failed']}" in box.runtime.call("trace", str(tmp_path / "trace.json")).ok().out
     )
+
+
+def test_the_process_that_joins_has_its_row(box: Box, tmp_path: Path) -> None:
+    need(facility.user_namespace)
+    config = with_namespace(with_user_namespace(default_config("true")), "uts", "/proc/self/ns/uts")
+    del config["hostname"]
+    box.run(config, "--trace", str(tmp_path / "trace.json")).ok()
+    document, steps = read(tmp_path / "trace.json")
+    assert steps == explained(box)
+    (pid,) = [each["pid"] for each in document["traceEvents"] if each["args"] == {"name": "middle"}]
+    (joined,) = [each for each in document["traceEvents"] if each["pid"] == pid and each["ph"] == "X"]
+    assert (joined["name"], joined["dur"] > 0) == ("join the namespaces", True)
+    drawn = box.runtime.call("trace", str(tmp_path / "trace.json")).ok().out
+    assert re.search(rf"^middle \({pid}\)\n +- join the namespaces ", drawn, re.MULTILINE)
 
 
 def test_create_is_traced_until_it_is_created(box: Box, tmp_path: Path) -> None:

@@ -164,6 +164,52 @@ def test_hints_of_a_failed_run(box: Box, pointer: str, value: object, content: b
     assert "hint: " not in result.last_error
 
 
+@pytest.mark.privileged
+@pytest.mark.parametrize(
+    ("content", "mode", "hint"),
+    [
+        (b"#!/bin/none\n", 0o755, "hint: the image has no /bin/none"),
+        (b"", 0o644, "hint: the user 0 may not execute /bin/subject, whose mode is 0644: chmod +x /bin/subject"),
+        (None, 0, "hint: did you mean subjects?"),
+    ],
+)
+def test_hints_of_a_failed_start(box: Box, content: bytes | None, mode: int, hint: str) -> None:
+    """`create` has found the program; it is another one, or gone, when it is to run."""
+    path = box.rootfs / "bin" / "subject"
+    path.write_bytes(b"")
+    path.chmod(0o755)
+    box.create(default_config("/bin/subject")).ok()
+    path.rename(path.with_name("subjects"))
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+    result = box.runtime.start(box.ident).expect(1)
+    assert one_sentence(result).startswith(f"start {box.ident}: /process/args/0: exec '/bin/subject': ")
+    (line,) = [line for line in result.err.splitlines() if line.startswith("hint: ")]
+    assert line.startswith(hint)
+    assert not any(each in line for each in READ_BY_ENGINES)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "hint"),
+    [
+        ("empty", "ocirun spec writes one; or --bundle names the directory that has it"),
+        ("here/rootfs", "{}/here has one; --bundle names the directory"),
+        (".", "{}/here has one; --bundle names the directory"),
+        ("heer", "did you mean {}/here?"),
+        ("quite/another", "{} has no quite"),
+        ("another", "there is no directory {}/another; --bundle names the bundle's directory"),
+    ],
+)
+def test_hints_about_a_missing_configuration(program: Path, tmp_path: Path, bundle: str, hint: str) -> None:
+    for name in ("empty/inner", "here/rootfs"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "here" / "config.json").write_text("{}")
+    command = [str(program), "--root", str(tmp_path / "state"), "run", "--bundle", str(tmp_path / bundle), "web"]
+    result = run_command(command, tmp_path / "out").expect(1)
+    assert result.err.splitlines()[1:] == [f"hint: {hint.format(tmp_path)}"]
+
+
 @pytest.mark.executes("docs/validate.md")
 def test_the_page_s_transcript(program: Path, tmp_path: Path, blocks: list[Block]) -> None:
     """What docs/validate.md shows, typed into one shell."""

@@ -24,7 +24,12 @@ def command_line(box: Box, name: str, bundle: Path) -> list[str]:
     word, *options = name.removesuffix(" joining").split()
     if word in ("create", "run"):
         options += ["--bundle", str(bundle)]
-    rest = {"exec": ["true"], "kill": ["KILL"], "update": ["--pids-limit", "99"]}.get(word, [])
+    rest = {
+        "exec": ["true"],
+        "kill": ["KILL"],
+        "update": ["--pids-limit", "99"],
+        "mounts": ["--bind", f"{box.base}:/new/one"],
+    }.get(word, [])
     return box.command(word, *options, box.ident, *rest)
 
 

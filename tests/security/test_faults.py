@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.security, pytest.mark.privileged, pytest.mark.slow]
 
 EVERY = 1 if os.environ.get("OCIRUN_FAULTS") else 101
-COMMANDS = ("create", "start", "run", "exec", "delete", "delete --force", "update", "kill", "pause", "resume")
-MAKERS = ("create", "run", "exec")
+COMMANDS = (
+    "create", "start", "run", "exec", "delete", "delete --force", "update", "kill", "pause", "resume", "mounts add",
+)  # fmt: skip
+MAKERS = ("create", "run", "exec", "mounts add")
 LINE = re.compile(r"^(\d+) +(\w+)\((.*)$", re.MULTILINE)
 TOLD_TO_NOBODY = ("exit", "exit_group", "rt_sigreturn", "brk")
 """Calls that do not return, or have no way to say that they failed."""
@@ -130,6 +132,7 @@ def test_each_call_fails_once(box: Box, name: str, own: bool) -> None:
     [
         ("exec", Fault("pidfd_open", 2), True),  # the process that it has just taken over waited for ever
         ("exec", Fault("sendmsg", 1), False),  # the middle process, too, did what its parent does then
+        ("mounts add", Fault("close", 1), False),  # so did the process that enters the container
         ("create", Fault("close", 1), False),  # the first process did what its parent does then
         ("create", Fault("recvmsg", 2), False),  # both gave up, and nobody had words for that
         ("run", Fault("recvmsg", 2), False),  # a program that was not executed had run

@@ -49,7 +49,7 @@ def bound(subject: Subject) -> Iterator[Finding]:
             os.stat(path)
         except OSError as problem:
             message = f"the source {path}: {words(problem.errno or 0)}"
-            yield Finding(f"/mounts/{at}/source", message, near(path) or f"make {path} before the container")
+            yield Finding(f"/mounts/{at}/source", message, near(path) or f"make {path} first")
 
 
 def hooks(subject: Subject) -> Iterator[Finding]:

@@ -75,6 +75,7 @@ def _surroundings(arguments: Arguments, general: Arguments, state: str) -> sandb
     around.outside = _kind_outside
     groups = set() if around.privileged else set(os.getgroups())
     around.reachable = lambda name, uid, gid: _reachable(name, uid, {gid, *groups})
+    around.enters = lambda name, uid, gid: _enters(os.stat(name), uid, {gid, *groups})
     return around
 
 
@@ -123,9 +124,13 @@ def _reachable(path: str, uid: int, groups: set[int]) -> bool:
             continue
         except OSError:
             return False
-        shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
-        if stat.S_ISDIR(found.st_mode) and not found.st_mode >> shift & 1:
+        if stat.S_ISDIR(found.st_mode) and not _enters(found, uid, groups):
             return False
         if path == "/":
             return True
         path = os.path.dirname(path)
+
+
+def _enters(found: os.stat_result, uid: int, groups: set[int]) -> bool:
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & 1)

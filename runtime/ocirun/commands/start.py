@@ -27,6 +27,9 @@ def run(arguments: Arguments, general: Arguments) -> int:
         starting.start(entry, Channel(link))
     except StepFailed as problem:
         failed = _explain(entry, problem)
+        from ocirun import hints
+
+        hints.of_container(failed, entry)
         if failed.where.startswith("/hooks/"):
             from ocirun import destroy
 

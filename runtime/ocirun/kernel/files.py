@@ -31,6 +31,10 @@ _ELOOP: Final = 40
 
 made: list[bytes] = []
 """What this process has made below a root, as ``device inode path``, until somebody takes it."""
+entered = False
+"""Whether this process has entered a running container: its working directory is the host's procfs, since /proc is the
+container's, and what is mounted in the root stays when this process fails.
+"""
 
 
 def clean(path: str) -> str:
@@ -109,8 +113,9 @@ def _make_directory(root: int, dirfd: int, name: bytes, mode: int) -> int:
 def _note(root: int, fd: int) -> None:
     """Add to `made` what is on the root's own filesystem; a mount of the container takes its content with it."""
     found = os.fstat(fd)
-    if found.st_dev == os.fstat(root).st_dev:
-        made.append(b"%d %d %s" % (found.st_dev, found.st_ino, os.readlink(b"/proc/self/fd/%d" % fd)))
+    if entered or found.st_dev == os.fstat(root).st_dev:
+        link = b"self/fd/%d" if entered else b"/proc/self/fd/%d"
+        made.append(b"%d %d %s" % (found.st_dev, found.st_ino, os.readlink(link % fd)))
 
 
 def make_file(root: int, path: bytes, mode: int = 0o644) -> int:

@@ -41,6 +41,7 @@ MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
+STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 
 
 def open_tree(dirfd: int, path: bytes, flags: int) -> int:
@@ -155,6 +156,13 @@ def unescape(field: bytes) -> bytes:
     for escape, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
         field = field.replace(escape, character)
     return field
+
+
+def is_mount_point(fd: int) -> bool:
+    """Whether `fd` is the root of a mount (struct statx: stx_attributes are its second 8 bytes; since Linux 5.8)."""
+    buffer = bytearray(256)
+    raw.call("statx", raw.STATX, fd, b"", AT_EMPTY_PATH, 0, buffer)
+    return bool(int.from_bytes(buffer[8:16], "little") & STATX_ATTR_MOUNT_ROOT)
 
 
 def pivot_root(new_root: bytes, put_old: bytes) -> None:

@@ -34,12 +34,15 @@ ARGUMENTS: Final = {
     "B": options.FILE,
     "SHELL": "|".join(SCRIPTS),
     "ENGINE": "docker|containerd|podman",
+    "add|remove": "add|remove",
     "COMMAND": "",
     "ARG…": "",
     "PS-OPTION…": "",
     "WORD…": "",
 }
 """What an argument is, by its name in the usage of a command; empty: nothing that is known here."""
+WORDS: Final = {"empty-ns": ("network",)}
+"""What options take, word by word, that may be given several times."""
 MAKERS: Final = ("create", "run", "restore")
 """Their ID is a new one."""
 
@@ -106,15 +109,21 @@ def _read(
 def _option(last: str, table: tuple[Option, ...], waiting: Option | None, ended: bool) -> Answers | None:
     """Options or values of one; None where an argument stands."""
     if waiting:
-        return _values(waiting.kind)
+        return _of(waiting)
     if ended or not last.startswith("-"):
         return None
     found = cli.match(last, table)
     if found and found[1] is not None:
-        kind = "true|false" if found[0].kind == options.FLAG else found[0].kind
-        head = "" if kind in PATHS else last.partition("=")[0] + "="
-        return [(head + word, text) for word, text in _values(kind)]
+        head = "" if found[0].kind in PATHS else last.partition("=")[0] + "="
+        return [(head + word, text) for word, text in _of(found[0])]
     return [(f"--{each.name}", each.help) for each in table if not each.hidden]
+
+
+def _of(option: Option) -> Answers:
+    """The values of an option."""
+    if option.name in WORDS:
+        return [(word, "") for word in WORDS[option.name]]
+    return _values("true|false" if option.kind == options.FLAG else option.kind)
 
 
 def _values(kind: str, general: Arguments | None = None) -> Answers:

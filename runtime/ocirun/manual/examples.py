@@ -44,6 +44,11 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("ocirun update --cpu-period 100000 --cpu-quota 50000 web", "half of a processor"),
         ("ocirun update --resources limits.json web", "all limits as a file says"),
     ),
+    "mounts": (
+        ("ocirun mounts add --ro-bind /srv/data:/data web", "show a running container a folder of the host"),
+        ("ocirun mounts add web mounts.json", "all mounts of a file, which is written as mounts of config.json are"),
+        ("ocirun mounts remove --destination /data web", "take it away again"),
+    ),
     "list": (
         ("ocirun list", "a table of all containers"),
         ("ocirun --root /run/user/1000/ocirun list --quiet", "the ids of another state directory"),

@@ -14,7 +14,7 @@ import time
 
 from ocirun import log
 from ocirun.errors import failure, words
-from ocirun.explaining.sequence import LISTS, name_of
+from ocirun.explaining.sequence import LISTS, MIDDLE, name_of
 from ocirun.explaining.words import sentence
 from ocirun.steps import InsideStep, OutsideStep
 from ocirun.tracing import chrome
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Final, TypeVar
 
     from ocirun.parent import Host
-    from ocirun.plan import Plan
+    from ocirun.plan import Plan, Spaces
     from ocirun.request import Request
     from ocirun.scene import Scene
     from ocirun.steps import Step
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _SLOT: Final = 8
+_MIDDLE_SLOTS: Final = 3
 _TEXT: Final = "note the time"
 _ABOUT: Final = {"outside": "make the container's process", "adopt": "answer init until it is READY"}
 """What the runtime does between the last step of a list and the first of its next one."""
@@ -71,15 +72,52 @@ def _note(page: mmap, at: int, value: int) -> None:
     page[at * _SLOT : (at + 1) * _SLOT] = value.to_bytes(_SLOT, "little")
 
 
+class _Timed:
+    """Namespaces that a process in the middle joins: it notes its number, and when it began and ended."""
+
+    __slots__ = ("_at", "_page", "_spaces", "new")
+
+    def __init__(self, spaces: Spaces, page: mmap, at: int) -> None:
+        self._spaces = spaces
+        self._page = page
+        self._at = at
+        self.new = spaces.new
+
+    @property
+    def needs_middle(self) -> bool:
+        """As it is."""
+        return self._spaces.needs_middle
+
+    def private(self, flag: int) -> bool:
+        """As it is."""
+        return self._spaces.private(flag)
+
+    def enter_for_children(self) -> list[int]:
+        """As it is."""
+        return self._spaces.enter_for_children()
+
+    def leave(self, own: list[int]) -> None:
+        """As it is."""
+        self._spaces.leave(own)
+
+    def join_all(self) -> None:
+        """The process in the middle calls it, and clones init then."""
+        _note(self._page, self._at, os.getpid())
+        _note(self._page, self._at + 1, time.time_ns())
+        self._spaces.join_all()
+        _note(self._page, self._at + 2, time.time_ns())
+
+
 class _Recorder:
     """The shared memory, with a slot for each mark, and what the slots are about.
 
     file: opened before anything is made. SECURITY: by its path it could be another one later, as the container likes.
     hosts: the one that does the steps, once it has begun.
+    middle: the first slot of the process that joins namespaces, where there is one.
     rows: (the plan's list, the step before which the mark stands, or None at the list's end).
     """
 
-    __slots__ = ("file", "hosts", "page", "rows", "title")
+    __slots__ = ("file", "hosts", "middle", "page", "rows", "title")
 
     def __init__(self, plan: Plan, request: Request) -> None:
         from ocirun import cold
@@ -91,11 +129,14 @@ class _Recorder:
         self.hosts: list[Host] = []
         self.rows: list[tuple[str, Step | None]] = []
         lists = [name for name, _process, _when in LISTS if name != "launch" or request.starts]
-        self.page = mmap(-1, _SLOT * sum(len(getattr(plan, name)) + 1 for name in lists))
+        self.middle = sum(len(getattr(plan, name)) + 1 for name in lists)
+        self.page = mmap(-1, _SLOT * (self.middle + _MIDDLE_SLOTS))
         try:
             self.file = os.open(request.trace, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as problem:
             raise failure("write the trace", problem, where=request.trace) from None
+        if plan.namespaces.needs_middle:
+            plan.namespaces = _Timed(plan.namespaces, self.page, self.middle)
         for name in lists:
             self._mark(plan, name)
 
@@ -152,4 +193,13 @@ class _Recorder:
             else:
                 continue
             spans.append(span)
-        return spans
+        return [*spans, *self._joined(last)]
+
+    def _joined(self, last: int) -> list[Span]:
+        """What the process in the middle has done, if there was one."""
+        pid, begin, end = (self._value(self.middle + each) for each in range(_MIDDLE_SLOTS))
+        if not begin:
+            return []
+        span = Span(MIDDLE, pid, begin, end or last)
+        span.name = "join the namespaces"
+        return [span]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ocirun.errors import Failure
 from ocirun.linux import cgroup
-from ocirun.linux.cgroup import mounts, place
+from ocirun.linux.cgroup import chance, mounts, place
 from ocirun.linux.cgroup.hierarchy import Hierarchies, Hierarchy, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOUNTINFO = rb"""31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 50 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
@@ -164,3 +167,34 @@ def test_mount_of_v2(private: bool, euid: int, initial: bool, expected: tuple[An
 def test_mount_without_a_cgroup_of_its_own_is_read_only() -> None:
     assert mounts.describe(Facts(V2), {}, None) == [("bind", "", "/sys/fs/cgroup", (), True)]  # type: ignore[arg-type]
     assert mounts.describe(Facts(Hierarchies([], None)), {}, None) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"user/cgroup.subtree_control": "cpu memory pids"}, True),
+        ({"user/cgroup.subtree_control": "memory", "user/cgroup.controllers": "memory cpu"}, False),
+        ({"user/cgroup.procs": "1234\n"}, False),
+        ({"user/cgroup.subtree_control": "memory pids", "user/cgroup.procs": "1234\n"}, True),
+        ({"user/cgroup.type": ""}, True),
+        ({"user/cgroup.procs": None}, False),
+    ],
+)
+def test_whether_a_cgroup_with_limits_can_be_made(
+    tmp_path: Path, changed: dict[str, str | None], expected: bool
+) -> None:
+    """Beside the runtime's own, on cgroup v2 alone: controllers are enabled, or can be as nothing is in the parent."""
+    files: dict[str, str | None] = {
+        "user/cgroup.controllers": "cpu memory pids",
+        "user/cgroup.subtree_control": "",
+        "user/cgroup.procs": "",
+        "user/cgroup.type": "domain",
+        "user/shell/cgroup.procs": "1",
+    }
+    (tmp_path / "user" / "shell").mkdir(parents=True)
+    for name, content in (files | changed).items():
+        if content is not None:
+            (tmp_path / name).write_text(content)
+    found = Hierarchies([], Hierarchy((), str(tmp_path), "/user/shell"))
+    assert chance.may_limit(found) == expected

@@ -52,6 +52,10 @@ def words_after(line: str) -> set[str]:
         ("kill web TERM ", NOTHING),
         ("nonsense ", NOTHING),
         ("update web --resources=", FILE),
+        ("mounts ", {"add", "remove"}),
+        ("mounts add web ", FILE),
+        ("checkpoint --empty-ns ", {"network"}),
+        ("restore web --empty-ns=", {"--empty-ns=network"}),
     ],
 )
 def test_what_a_word_can_become(line: str, expected: set[str]) -> None:

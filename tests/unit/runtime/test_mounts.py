@@ -129,14 +129,15 @@ def nothing(_record: Any) -> list[Any]:
 
 
 def plan(facts: Facts, *entries: dict[str, Any], **linux: Any) -> tuple[list[Any], list[Any]]:
-    outside, inside, views = mounts.plan({"mounts": list(entries), "linux": linux}, "/b", facts, False, nothing)
+    config = {"mounts": list(entries), "linux": linux}
+    outside, inside, views = mounts.plan(config, "/b", facts.may_mount, False, nothing)
     assert views == []
     return outside, inside
 
 
 def test_a_cgroup_view_is_described_by_another_step(facts: Facts) -> None:
     config = {"mounts": [entry("ro", kind="cgroup", to="/sys/fs/cgroup")]}
-    outside, inside, views = mounts.plan(config, "/b", facts, False, nothing)
+    outside, inside, views = mounts.plan(config, "/b", facts.may_mount, False, nothing)
     assert (outside, [step.deed for step in inside]) == ([], ["mount_cgroup"])
     assert [step.pointer for step in views] == ["/mounts/0"]
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final
 
-    from ocirun.facts import Facts
     from ocirun.parent import Host
     from ocirun.scene import Scene
 
@@ -42,13 +41,14 @@ _OWN_LABELS: Final = ("proc", "sysfs", "cgroup2", "mqueue")
 def plan(
     config: dict[str, Any],
     bundle: str,
-    facts: Facts,
+    may_mount: bool,
     shared: bool,
     describe: Callable[[Any], list[Any]],
     label: bytes = b"",
 ) -> tuple[list[OutsideStep], list[InsideStep], list[OutsideStep]]:
     """The parent's and the container's steps, in order; the third list belongs after the cgroups are made.
 
+    may_mount:  whether who does the first list may copy mounts; else the container's process does it.
     shared:     copies stay peers of the host's mounts instead of becoming their slaves.
     describe:   what a mount of type ``cgroup`` consists of, given the record's cgroups.
     label:      linux.mountLabel, which new filesystems get; a bind shows files that have labels of their own.
@@ -69,13 +69,13 @@ def plan(
             text = f"bind mount {source} on {entry['destination']}"
             mappings = _mappings(entry, wish, config)
             copied = OutsideStep(copy_source, pointer, text, source, wish, shared, mappings)
-            if facts.may_mount:
+            if may_mount:
                 outside.append(copied)
-            inside.append(InsideStep(attach_bind, pointer, text, destination, copied, facts.may_mount))
+            inside.append(InsideStep(attach_bind, pointer, text, destination, copied, may_mount))
         elif entry.get("type") == "cgroup":
             text = f"mount cgroup on {entry['destination']}"
             deeds: list[Any] = []
-            views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, wish, facts.may_mount))
+            views.append(OutsideStep(describe_cgroup, pointer, text, describe, deeds, wish, may_mount))
             inside.append(InsideStep(mount_cgroup, pointer, text, destination, wish, deeds))
         else:
             if destination == _DEV:
@@ -83,7 +83,7 @@ def plan(
             mappings = _mappings(entry, wish, config)
             text = f"map the ids of the mount on {entry['destination']}"
             owner = OutsideStep(map_ids, pointer, text, mappings) if mappings else None
-            made, step = _filesystem(entry, wish, pointer, destination, owner, facts.may_mount)
+            made, step = _filesystem(entry, wish, pointer, destination, owner, may_mount)
             outside += [each for each in (owner, made) if each]
             inside.append(step)
     return outside, inside, views
@@ -241,7 +241,7 @@ def _target(scene: Scene, destination: bytes, directory: bool) -> int:
     return target
 
 
-def _attach(fd: int, target: int, destination: bytes, plain: bool = False) -> None:
+def _attach(scene: Scene, fd: int, target: int, destination: bytes, plain: bool = False) -> None:
     """move_mount(2), unless the target turned out to lie in a procfs.
 
     plain: a proc on a directory that was reached without a symlink: /proc itself may be a procfs where root.path is a
@@ -250,6 +250,7 @@ def _attach(fd: int, target: int, destination: bytes, plain: bool = False) -> No
     inside = files.statfs_type(target) == files.PROC_SUPER_MAGIC and not (plain and destination == _PROC)
     if inside and os.fsdecode(destination) not in PROC_FILES:
         raise raw.KernelError(1, "move_mount", "the destination leads into a procfs")
+    scene.attach(fd)
     mount.move_mount(fd, target)
     os.close(target)
 
@@ -260,9 +261,9 @@ def attach_bind(step: InsideStep, scene: Scene) -> None:
     if not by_parent:
         copy_source(copied, None)
     directory = stat.S_ISDIR(os.fstat(copied.fd).st_mode)
-    _attach(copied.fd, _target(scene, destination, directory), destination)
+    _attach(scene, copied.fd, _target(scene, destination, directory), destination)
     _propagate(copied.fd, copied.args[1])
-    os.close(copied.fd)
+    scene.leave(copied.fd)
 
 
 def mount_filesystem(step: InsideStep, scene: Scene) -> None:
@@ -285,9 +286,9 @@ def mount_filesystem(step: InsideStep, scene: Scene) -> None:
     if owner:
         _idmap(fd, wish, owner.fd)
     _set_attributes(fd, wish)
-    _attach(fd, target, destination, fstype == b"proc")
+    _attach(scene, fd, target, destination, fstype == b"proc")
     _propagate(fd, wish)
-    os.close(fd)
+    scene.leave(fd)
 
 
 def _label(fd: int, label: bytes) -> None:

@@ -56,6 +56,8 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
         if not tree:
             _set_flags(mounted, wish, readonly)
         target = files.make_directories(top, os.fsencode(name), note=False) if name else top
+        if not name:
+            scene.attach(mounted)
         mount.move_mount(mounted, target)
         os.close(target)
         if not name:
@@ -67,7 +69,7 @@ def mount_cgroup(step: InsideStep, scene: Scene) -> None:
         if deeds[0][2] == "tmpfs":
             _set_flags(first, wish, False)
         _set_for_tree(first, wish)
-        os.close(first)
+        scene.leave(first)
     os.close(top)
 
 
