@@ -339,7 +339,13 @@ def names(root: str) -> list[str]:
 def find(root: str, ident: str) -> Entry:
     """The container's folder with its record loaded. A container is there as soon as it has a record."""
     entry = _open(root, ident)
-    if not entry.load():
+    loaded = False
+    try:
+        loaded = entry.load()
+    finally:
+        if not loaded:
+            os.close(entry.fd)
+    if not loaded:
         raise UnknownContainer(entry.path)
     return entry
 

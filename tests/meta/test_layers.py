@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.meta]
 
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
-    "ocirun.cold", "ocirun.hints", "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions",
+    "ocirun.cold", "ocirun.hints", "ocirun.library", "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions",
     "ocirun_spec.positions", "ocirun_spec.problem", "ocirun_spec.problems", "ocirun.linux.cgroup.systemd.bus",
     "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
 )  # fmt: skip
