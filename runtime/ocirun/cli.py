@@ -158,8 +158,11 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
 def _open_log(general: Arguments) -> None:
     try:
         log.open_log(general.text("log"), general.text("log-format", "text"), general.flag("debug"))
-        if "log-fd" in general.values:
-            log.open_descriptor(general.number("log-fd"))
+        if fd := general.text("log-fd"):
+            if not (fd.isascii() and fd.isdigit() and len(fd) < 10):
+                raise Failure(f"--log-fd takes a descriptor, not {fd!r}")
+            log.open_descriptor(int(fd))
+            signals.unblock_all()
     except OSError as problem:
         raise failure("open the log", problem, where=general.text("log")) from None
 

@@ -91,7 +91,7 @@ GLOBAL: Final = (
     Option("root", DIRECTORY, "directory of the containers' state"),
     Option("log", FILE, "file for log records"),
     Option("log-format", "text|json", "form of the log records"),
-    Option("log-fd", NUMBER, "descriptor for log records and errors, as JSON, with nothing on stderr", hidden=True),
+    Option("log-fd", TEXT, "descriptor for log records and errors, as JSON, with nothing on stderr", hidden=True),
     Option("debug", FLAG, "log the runtime's steps and their time"),
     Option("systemd-cgroup", FLAG, "let systemd manage the cgroups"),
     Option("rootless", "true|false|auto", "accepted; what the caller may do is found out by trying"),

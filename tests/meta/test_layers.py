@@ -11,9 +11,9 @@ pytestmark = [pytest.mark.meta]
 
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
-    "ocirun.cold", "ocirun.hints", "ocirun.library", "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions",
-    "ocirun_spec.positions", "ocirun_spec.problem", "ocirun_spec.problems", "ocirun.linux.cgroup.systemd.bus",
-    "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
+    "ocirun.cold", "ocirun.hints", "ocirun.library", "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several",
+    "ocirun_spec.cautions", "ocirun_spec.positions", "ocirun_spec.problem", "ocirun_spec.problems",
+    "ocirun.linux.cgroup.systemd.bus", "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
 )  # fmt: skip
 """Imported inside a function, where the hot way has ended: a person waits, or a compiler or systemd is asked."""
 ALLOWED = {

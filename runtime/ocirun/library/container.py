@@ -38,7 +38,7 @@ class Container:
         self.id = id
         self._runtime = runtime
         self._pidfd: int | None = None
-        with runtime.looking("state", id) as entry:
+        with runtime._looking("state", id) as entry:
             if entry.life() != state.CREATING:
                 self._watch(entry)
 
@@ -59,7 +59,7 @@ class Container:
 
     def state(self) -> State:
         """What it is and does now."""
-        with self._runtime.looking("state", self.id) as entry:
+        with self._runtime._looking("state", self.id) as entry:
             return State.of(looking.document(entry))
 
     def start(self) -> None:
@@ -68,7 +68,7 @@ class Container:
 
     def kill(self, signal: str | int | None = None, *, all: bool = False) -> None:
         """Send a signal, by name or number, or without one that of its image or SIGTERM. all: to all its processes."""
-        with self._runtime.looking("kill", self.id) as entry:
+        with self._runtime._looking("kill", self.id) as entry:
             number = None if signal is None else kill.number_of(str(int(signal) if isinstance(signal, int) else signal))
             kill.kill(entry, number, all, LOGGER.warning)
 
@@ -99,7 +99,7 @@ class Container:
     ) -> Process:
         """Run another program in it."""
         command = ["exec", *words(options), "--", self.id, *args]
-        return self._runtime.call(command, self.id, stdin=stdin, stdout=stdout, stderr=stderr)
+        return self._runtime._call(command, self.id, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def exec(
         self,
@@ -135,17 +135,17 @@ class Container:
 
     def usage(self) -> Usage:
         """What it uses now; it has to run."""
-        with self._runtime.looking("usage", self.id) as entry:
+        with self._runtime._looking("usage", self.id) as entry:
             return Usage.of(usage.row(entry))
 
     def events(self, interval: float = 5.0) -> Iterator[Event]:
         """Statistics each `interval` seconds, and each process killed for want of memory, until it has ended."""
-        with self._runtime.looking("events", self.id) as entry:
+        with self._runtime._looking("events", self.id) as entry:
             for each in events.follow(entry, int(interval * 1e9)):
                 yield Event(each["type"], each["id"], each.get("data", {}))
 
     def _command(self, command: str, options: Sequence[str] = ()) -> None:
-        self._runtime.call([command, *options, "--", self.id], self.id, **NOTHING).finish()
+        self._runtime._call([command, *options, "--", self.id], self.id, **NOTHING)._finish()
 
     def _watch(self, entry: Entry) -> None:
         self._pidfd = wait.hold(entry)
@@ -153,7 +153,7 @@ class Container:
 
     def _waiting(self) -> Waiting[int | None]:
         if self._pidfd is None:
-            with self._runtime.looking("wait", self.id) as entry:
+            with self._runtime._looking("wait", self.id) as entry:
                 self._watch(entry)
         if self._pidfd is None:
             return None

@@ -58,6 +58,7 @@ class Process:
     """A call of the program, and the program in a container that it stands for.
 
     id:                    the container's.
+    code:                  the exit code (see `wait`), None as long as nobody has found out that it has ended.
     stdin, stdout, stderr: this side of what was `subprocess.PIPE`, else None.
 
     It may be used from any thread, by one of them at a time. Leaving its ``with`` kills it.
@@ -77,12 +78,14 @@ class Process:
         self.id = id or about[1]
         self._about = about
         self._ended = ended
-        self._code: int | None = None
+        self.code: int | None = None
         self._failed: Failure | None = None
-        self._pidfd = -1
+        self._pidfd = self._heard = -1
         self._heard = os.memfd_create("ocirun-log", os.MFD_CLOEXEC)
         argv = [*program, f"--log-fd={self._heard}", *command]
         environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+        # An exception of a signal's handler, such as KeyboardInterrupt, would lose the child in the middle of this.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._child = subprocess.Popen(
                 argv,
@@ -93,10 +96,12 @@ class Process:
                 pass_fds=[self._heard],
                 process_group=0,
             )
+            self._pidfd = os.pidfd_open(self._child.pid)
+            self.stdin, self.stdout, self.stderr = self._child.stdin, self._child.stdout, self._child.stderr
         except OSError as problem:
             raise failure(f"run {argv[0]}", problem) from None
-        self.stdin, self.stdout, self.stderr = self._child.stdin, self._child.stdout, self._child.stderr
-        self._pidfd = os.pidfd_open(self._child.pid)
+        finally:
+            self._unblock(mask)
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +162,7 @@ class Process:
 
         The call is stopped first, so that it has no child that is not seen.
         """
-        if self._code is not None:
+        if self.code is not None:
             return
         self._child.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
@@ -166,7 +171,7 @@ class Process:
         self._child.kill()
         self._reap(killed=True)
 
-    def finish(self, interrupt: bool = True) -> None:
+    def _finish(self, interrupt: bool = True) -> None:
         """Wait for the end of a command without a program. Interrupted, it undoes what it has begun, or goes on."""
         try:
             code = self.wait()
@@ -183,15 +188,24 @@ class Process:
         if code:
             raise self._told(Failure(f"it has ended with exit code {code}"))
 
+    def _unblock(self, mask: set[int | signal.Signals]) -> None:
+        """Let the handlers run of the signals that have come meanwhile."""
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        except BaseException:
+            if self._pidfd >= 0:
+                self.kill()
+            raise
+
     def _waiting(self) -> Waiting[int]:
-        if self._code is None:
+        if self.code is None:
             yield {self._pidfd: select.POLLIN}
             self._reap(killed=False)
         return self._result()
 
     def _reap(self, killed: bool) -> None:
         code = self._child.wait()
-        self._code = code if code >= 0 else EXIT_SIGNAL - code
+        self.code = code if code >= 0 else EXIT_SIGNAL - code
         text = os.pread(self._heard, os.fstat(self._heard).st_size, 0)
         for record in map(json.loads, text.decode("utf-8", "surrogateescape").splitlines()):
             if record["level"] == "error":
@@ -204,8 +218,8 @@ class Process:
     def _result(self) -> int:
         if self._failed:
             raise self._failed
-        assert self._code is not None
-        return self._code
+        assert self.code is not None
+        return self.code
 
     def _told(self, problem: Failure) -> Failure:
         problem.about = cli.named_as([*self._about])

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from ocirun import cli, state
 from ocirun.commands import list as listing
 from ocirun.errors import Failure
-from ocirun.library import process
 from ocirun.library.container import Container
 from ocirun.library.options import NOTHING, PIPES, words
-from ocirun.library.process import LIMIT, LOGGER, Process
+from ocirun.library.process import LIMIT, LOGGER, Process, installed
 from ocirun.library.results import State
 from ocirun.library.sandbox import Sandbox
 
@@ -42,11 +41,12 @@ class Runtime:
     ) -> None:
         self.root = os.path.abspath(state.default_root() if root is None else root)
         if program is None:
-            self._program = process.installed()
+            self._program = installed()
         else:
             self._program = [os.fspath(program)] if isinstance(program, str | os.PathLike) else [*program]
         self._general = [f"--root={self.root}", *words({"systemd_cgroup": systemd_cgroup})]
         self._made: set[str] = set()
+        self._running: set[Process] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -54,14 +54,16 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for each in sorted(self._made):
-            self.delete(each, force=True)
+        for process in tuple(self._running):
+            process.kill()
+        for made in tuple(self._made):
+            self.delete(made, force=True)
 
     def create(self, bundle: Path, id: str, **streams: Unpack[Streams]) -> Container:
         """A container of this bundle, ready to be started; the streams are those of its program."""
-        made = self.call(["create", f"--bundle={os.path.abspath(bundle)}", "--", id], id, **streams)
+        made = self._foreground(["create", f"--bundle={os.path.abspath(bundle)}", "--", id], id, id, **streams)
         try:
-            made.finish()
+            made._finish()
             self._made.add(id)
             return Container(self, id)
         except Failure:
@@ -72,8 +74,8 @@ class Runtime:
 
     def popen(self, bundle: Path, id: str | None = None, **streams: Unpack[Streams]) -> Process:
         """Run a bundle in the foreground: the container is deleted when its program has ended."""
-        name = id or self.name("run")
-        return self.foreground(["run", f"--bundle={os.path.abspath(bundle)}", "--", name], name, name, **streams)
+        name = id or self._name("run")
+        return self._foreground(["run", f"--bundle={os.path.abspath(bundle)}", "--", name], name, name, **streams)
 
     def run(
         self,
@@ -107,25 +109,26 @@ class Runtime:
 
     def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a stopped container. force: kill it first; no error when it is not there."""
-        self.call(["delete", *words({"force": force}), "--", id], id, **NOTHING).finish(interrupt=False)
+        self._call(["delete", *words({"force": force}), "--", id], id, **NOTHING)._finish(interrupt=False)
         self._made.discard(id)
 
-    def name(self, word: str) -> str:
+    def _name(self, word: str) -> str:
         """An id that nobody else has."""
         return f"{word}-{os.getpid()}-{os.urandom(4).hex()}"
 
-    def call(self, command: Sequence[str], id: str, **streams: Unpack[Streams]) -> Process:
+    def _call(self, command: Sequence[str], id: str, **streams: Unpack[Streams]) -> Process:
         """A command of the program, with all its words, about this container."""
         return Process(self._program, [*self._general, *command], (command[0], id), **streams)
 
-    def foreground(self, command: Sequence[str], named: str, id: str, **streams: Unpack[Streams]) -> Process:
-        """A command that makes a container and deletes it; `named` is what its sentences name."""
-        self._made.add(id)
+    def _foreground(self, command: Sequence[str], named: str, id: str, **streams: Unpack[Streams]) -> Process:
+        """A command that makes a container; `named` is what its sentences name."""
         words = [*self._general, *command]
-        return Process(self._program, words, (command[0], named), id=id, ended=self._take_back, **streams)
+        made = Process(self._program, words, (command[0], named), id=id, ended=self._take_back, **streams)
+        self._running.add(made)
+        return made
 
     @contextmanager
-    def looking(self, command: str, id: str) -> Iterator[Entry]:
+    def _looking(self, command: str, id: str) -> Iterator[Entry]:
         """A container's record; failures are those of the command of that name."""
         about = [command, id]
         try:
@@ -141,7 +144,7 @@ class Runtime:
 
     def _take_back(self, made: Process, killed: bool) -> None:
         """What a killed process has made is deleted. An id that was in use already is another's."""
-        self._made.discard(made.id)
+        self._running.discard(made)
         if not killed:
             return
         try:

@@ -38,10 +38,10 @@ class Sandbox:
 
     def popen(self, **streams: Unpack[Streams]) -> Process:
         """Run it. Its `id` is that of a container, which can be looked at with `Runtime.get` as long as it runs."""
-        name = self._runtime.name("do")
+        name = self._runtime._name("do")
         command = [*self._command, f"--id={name}", "--", *self._args]
-        made = self._runtime.foreground(command, self._args[0] if self._args else "", name, **streams)
-        self._begun.append(made)
+        made = self._runtime._foreground(command, self._args[0] if self._args else "", name, **streams)
+        self._begun = [*(each for each in self._begun if each.code is None), made]
         return made
 
     def run(self, input: bytes = b"", *, limit: int = LIMIT) -> Completed:
