@@ -175,7 +175,6 @@ def test_a_handler_that_raises_while_it_forks(launched: ocirun.Runtime, monkeypa
     begin: Callable[..., None] = subprocess.Popen.__init__
 
     def interrupted(*args: object, **options: object) -> None:
-        signal.raise_signal(signal.SIGUSR1)
         begin(*args, **options)
         signal.raise_signal(signal.SIGUSR1)
 

@@ -184,9 +184,9 @@ def test_the_caller_stays_as_it_was(launched: ocirun.Runtime, bundle: Path, monk
 
     def use() -> None:
         with launched.create(bundle, "web") as container:
+            assert not list(Path(launched.root, "web").glob("notify*"))
             container.start()
             assert container.exec(["true"]).code == 0
-            assert not list(Path(launched.root, "web").glob("notify*"))
             next(iter(container.events(interval=0.01)))
             container.usage()
             container.kill("KILL")

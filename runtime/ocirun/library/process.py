@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ocirun import cli, errors, state
 from ocirun.errors import EXIT_SIGNAL, Failure, failure
+from ocirun.kernel import process as kernel
 from ocirun.library import pipes, waiting
 from ocirun.library.results import Completed
 from ocirun_spec import jsontext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from ocirun.library.options import Streams
     from ocirun.library.waiting import Waiting
+    from ocirun.state import Record
 
 LIMIT: Final = 16 << 20
 """Bytes of each output that are kept."""
@@ -97,6 +99,7 @@ class Process:
                 process_group=0,
             )
             self._pidfd = os.pidfd_open(self._child.pid)
+            self._began = kernel.start_time(self._child.pid)
             self.stdin, self.stdout, self.stderr = self._child.stdin, self._child.stdout, self._child.stderr
         except OSError as problem:
             raise failure(f"run {argv[0]}", problem) from None
@@ -123,6 +126,11 @@ class Process:
     def pid(self) -> int:
         """Of the call, not of the program in the container."""
         return self._child.pid
+
+    def _has_made(self, record: Record) -> bool:
+        """Whether a container's record names this call as its creator."""
+        creator: list[int] = record["creator"]
+        return creator == [self.pid, self._began]
 
     def wait(self, timeout: float | None = None) -> int:
         """The program's exit code, 128 + n when signal n has ended it; the `Failure` when the call has failed.
@@ -183,6 +191,8 @@ class Process:
             try:
                 self.wait(_PATIENCE)
             except (Failure, TimeoutError):
+                pass
+            finally:
                 self.kill()
             raise
         if code:

@@ -150,9 +150,8 @@ class Runtime:
         try:
             entry = state.find(self.root, made.id)
         except state.UnknownContainer:
-            pass  # it may have left its folder
-        else:
-            os.close(entry.fd)
-            if entry.record["creator"][0] != made.pid:
-                return
-        self.delete(made.id, force=True)
+            state.forgotten(self.root, made.id)
+            return
+        os.close(entry.fd)
+        if made._has_made(entry.record):
+            self.delete(made.id, force=True)
