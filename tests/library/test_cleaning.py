@@ -89,8 +89,8 @@ def test_a_sandbox_that_will_not_end(runtime: ocirun.Runtime) -> None:
     assert left(runtime) == []
 
 
-def test_an_exec_whose_time_is_over(runtime: ocirun.Runtime, bundle: Path) -> None:
-    with runtime.create(bundle, "web") as container:
+def test_an_exec_whose_time_is_over(launched: ocirun.Runtime, bundle: Path) -> None:
+    with launched.create(bundle, "web") as container:
         container.start()
         with pytest.raises(TimeoutError):
             container.exec(STUBBORN, timeout=0.5)
