@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ocirun import cli, state
@@ -54,10 +54,11 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in tuple(self._running):
-            process.kill()
-        for made in tuple(self._made):
-            self.delete(made, force=True)
+        with ExitStack() as left:  # all of it, whatever fails
+            for made in self._made:
+                left.callback(self.delete, made, force=True)
+            for process in self._running:
+                left.callback(process.kill)
 
     def create(self, bundle: Path, id: str, **streams: Unpack[Streams]) -> Container:
         """A container of this bundle, ready to be started; the streams are those of its program."""
