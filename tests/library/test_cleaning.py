@@ -98,6 +98,30 @@ def test_an_exec_whose_time_is_over(launched: ocirun.Runtime, bundle: Path) -> N
         assert container.state().status == "running"
 
 
+@pytest.mark.parametrize("call", ["send_signal", "kill", "wait"])
+def test_what_is_interrupted_while_it_is_killed(
+    launched: ocirun.Runtime, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def work() -> None:
+        with ocirun.Runtime(launched.root, program=launched._program) as runtime, monkeypatch.context() as patched:
+            process = runtime.sandbox(STUBBORN).popen(stdout=subprocess.PIPE)
+            assert process.stdout
+            with process.stdout:
+                assert process.stdout.readline() == b"ready\n"
+            done = getattr(subprocess.Popen, call)
+
+            def interrupted(*args: object) -> None:
+                done(*args)
+                raise StopError
+
+            patched.setattr(subprocess.Popen, call, interrupted)
+            process.kill()
+
+    with pytest.raises(StopError):
+        work()
+    assert left(launched) == []
+
+
 def test_an_id_in_use_is_another_s(launched: ocirun.Runtime, bundle: Path) -> None:
     """Killed while it finds out, the call deletes nothing."""
     with launched.create(bundle, "web") as container:

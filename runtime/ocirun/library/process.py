@@ -168,15 +168,16 @@ class Process:
     def kill(self) -> None:
         """End the call and the program in the container, if they have not ended; nothing is left of either.
 
-        The call is stopped first, so that it has no child that is not seen.
+        The call is stopped first, so that it has no child that is not seen. Interrupted, this can be repeated.
         """
         if self.code is not None:
             return
-        self._child.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        for child in _children(self._child.pid):
-            signal.pidfd_send_signal(child, signal.SIGKILL)
-        self._child.kill()
+        if self._child.returncode is None:
+            self._child.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            for child in _children(self._child.pid):
+                signal.pidfd_send_signal(child, signal.SIGKILL)
+            self._child.kill()
         self._reap(killed=True)
 
     def _finish(self, interrupt: bool = True) -> None:
@@ -214,8 +215,8 @@ class Process:
         return self._result()
 
     def _reap(self, killed: bool) -> None:
+        """Hear what it has said. It counts as ended when all is done about that."""
         code = self._child.wait()
-        self.code = code if code >= 0 else EXIT_SIGNAL - code
         text = os.pread(self._heard, os.fstat(self._heard).st_size, 0)
         for record in map(json.loads, text.decode("utf-8", "surrogateescape").splitlines()):
             if record["level"] == "error":
@@ -224,6 +225,7 @@ class Process:
                 LOGGER.warning("%s: %s", " ".join(self._about), record["msg"])
         if self._ended:
             self._ended(self, killed)
+        self.code = code if code >= 0 else EXIT_SIGNAL - code
 
     def _result(self) -> int:
         if self._failed:

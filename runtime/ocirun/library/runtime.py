@@ -145,14 +145,13 @@ class Runtime:
 
     def _take_back(self, made: Process, killed: bool) -> None:
         """What a killed process has made is deleted. An id that was in use already is another's."""
+        if killed:
+            try:
+                entry = state.find(self.root, made.id)
+            except state.UnknownContainer:
+                state.forgotten(self.root, made.id)
+            else:
+                os.close(entry.fd)
+                if made._has_made(entry.record):
+                    self.delete(made.id, force=True)
         self._running.discard(made)
-        if not killed:
-            return
-        try:
-            entry = state.find(self.root, made.id)
-        except state.UnknownContainer:
-            state.forgotten(self.root, made.id)
-            return
-        os.close(entry.fd)
-        if made._has_made(entry.record):
-            self.delete(made.id, force=True)
