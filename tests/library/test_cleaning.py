@@ -98,28 +98,44 @@ def test_an_exec_whose_time_is_over(launched: ocirun.Runtime, bundle: Path) -> N
         assert container.state().status == "running"
 
 
-@pytest.mark.parametrize("call", ["send_signal", "kill", "wait"])
+@pytest.mark.parametrize("after", [1, 2, 3, 4], ids=["stop", "kill-program", "kill-call", "wait"])
 def test_what_is_interrupted_while_it_is_killed(
-    launched: ocirun.Runtime, monkeypatch: pytest.MonkeyPatch, call: str
+    launched: ocirun.Runtime, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    """After one of the calls that `kill` makes."""
+    left_to_do = after
+
+    def interrupting(done: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object) -> object:
+            nonlocal left_to_do
+            result = done(*args)
+            left_to_do -= 1
+            if not left_to_do:
+                raise StopError
+            return result
+
+        return call
+
     def work() -> None:
         with ocirun.Runtime(launched.root, program=launched._program) as runtime, monkeypatch.context() as patched:
             process = runtime.sandbox(STUBBORN).popen(stdout=subprocess.PIPE)
             assert process.stdout
             with process.stdout:
                 assert process.stdout.readline() == b"ready\n"
-            done = getattr(subprocess.Popen, call)
-
-            def interrupted(*args: object) -> None:
-                done(*args)
-                raise StopError
-
-            patched.setattr(subprocess.Popen, call, interrupted)
+            patched.setattr(signal, "pidfd_send_signal", interrupting(signal.pidfd_send_signal))
+            patched.setattr(subprocess.Popen, "wait", interrupting(subprocess.Popen.wait))
             process.kill()
 
     with pytest.raises(StopError):
         work()
     assert left(launched) == []
+
+
+def test_killing_what_has_ended(launched: ocirun.Runtime) -> None:
+    process = launched.sandbox(["sh", "-c", "exit 3"]).popen()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    process.kill()
+    assert process.wait() == 3
 
 
 def test_an_id_in_use_is_another_s(launched: ocirun.Runtime, bundle: Path) -> None:

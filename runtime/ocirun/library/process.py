@@ -173,11 +173,12 @@ class Process:
         if self.code is not None:
             return
         if self._child.returncode is None:
-            self._child.send_signal(signal.SIGSTOP)
+            # By pidfd, since `Popen.send_signal` would reap it first if it has ended.
+            signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
             os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             for child in _children(self._child.pid):
                 signal.pidfd_send_signal(child, signal.SIGKILL)
-            self._child.kill()
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         self._reap(killed=True)
 
     def _finish(self, interrupt: bool = True) -> None:
