@@ -150,7 +150,7 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
         module = __import__(command.module, None, None, ("run",))
         status: int = module.run(arguments, general)
     except _TOLD as problem:
-        failed = _told(problem, about)
+        failed = told(problem, about)
         failed.code = command.code
         raise failed from None
     return status
@@ -159,6 +159,11 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
 def _open_log(general: Arguments) -> None:
     try:
         log.open_log(general.text("log"), general.text("log-format", "text"), general.flag("debug"))
+        if fd := general.text("log-fd"):
+            if not (fd.isascii() and fd.isdigit() and len(fd) < 10):
+                raise Failure(f"--log-fd takes a descriptor, not {fd!r}")
+            log.open_descriptor(int(fd))
+            signals.unblock_all()
     except OSError as problem:
         raise failure("open the log", problem, where=general.text("log")) from None
 
@@ -171,14 +176,14 @@ def main(words: list[str]) -> int:
         signals.ignore_broken_pipes()
         return _run(words, general, about)
     except _TOLD as problem:
-        return report(_told(problem, about), about)
+        return report(told(problem, about), about)
 
 
 def _named(about: list[str]) -> Command | None:
     return next((each for each in options.COMMANDS if about[:1] == [each.name]), None)
 
 
-def _told(problem: Exception, about: list[str]) -> Failure:
+def told(problem: Exception, about: list[str]) -> Failure:
     """The sentence of what may end a command; what the command is there for when nobody has named it better."""
     if isinstance(problem, Failure):
         return problem
@@ -193,16 +198,28 @@ def report(problem: Failure, about: list[str]) -> int:
 
     about: the command and its words up to the container's id, as far as they are known.
     """
-    named = " ".join(each if each.isprintable() else repr(each) for each in about)
+    named = named_as(about)
     sentence = log.printable(f"{named}: {problem}" if about else str(problem))
+    problem.hint = problem.hint or (_OLD_KERNEL if problem.errno == _ENOSYS else "")
     if log.to_file():
-        log.record("error", sentence)
-    log.write_all(2, f"ocirun {sentence}\n")
-    hint = problem.hint or (_OLD_KERNEL if problem.errno == _ENOSYS else "")
-    if hint:
-        log.write_all(2, "\n".join(map(log.printable, f"hint: {hint}\n".split("\n"))))
+        log.record("error", sentence, _parts(problem) if log.alone() else None)
+    if not log.alone():
+        log.write_all(2, f"ocirun {sentence}\n")
+        if problem.hint:
+            log.write_all(2, "\n".join(map(log.printable, f"hint: {problem.hint}\n".split("\n"))))
     command = _named(about)
     return (command.error if command else 0) or problem.code
+
+
+def named_as(about: list[str]) -> str:
+    """The command and the container's id, as a sentence begins with them."""
+    return " ".join(each if each.isprintable() else repr(each) for each in about)
+
+
+def _parts(problem: Failure) -> dict[str, str | int]:
+    """What the library makes the same exception of."""
+    names = ("doing", "where", "call", "errno", "hint", "code")
+    return {"kind": type(problem).__name__, **{name: getattr(problem, name) for name in names}}
 
 
 @doing("find the current directory")

@@ -40,6 +40,7 @@ def words(number: int) -> str:
 class Failure(Exception):
     """What a command could not do. Every part is optional but `doing`.
 
+    about: the command and the container's id, when the library is told; the command line puts them in front itself.
     doing: the deed, present tense, e.g. ``bind mount /srv/data on /data``.
     where: JSON pointer into config.json, or a file's path.
     call:  the system call that answered.
@@ -48,12 +49,13 @@ class Failure(Exception):
     code:  the exit code.
     """
 
-    __slots__ = ("call", "code", "doing", "errno", "hint", "where")
+    __slots__ = ("about", "call", "code", "doing", "errno", "hint", "where")
 
     def __init__(
         self, doing: str, *, where: str = "", call: str = "", errno: int = 0, hint: str = "", code: int = EXIT_ERROR
     ) -> None:
         super().__init__(doing)
+        self.about = ""
         self.doing = doing
         self.where = where
         self.call = call
@@ -62,7 +64,7 @@ class Failure(Exception):
         self.code = code
 
     def __str__(self) -> str:
-        parts = [self.where, self.doing, self.call, words(self.errno) if self.errno else ""]
+        parts = [self.about, self.where, self.doing, self.call, words(self.errno) if self.errno else ""]
         return ": ".join(part for part in parts if part)
 
 

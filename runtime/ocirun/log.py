@@ -19,11 +19,16 @@ _LEVELS: Final = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
 
 class _Log:
-    """Where records go. One per process. heard: where warnings go instead, while somebody listens."""
+    """Where records go. One per process.
 
-    __slots__ = ("fd", "heard", "json", "threshold")
+    alone: errors are told there and nowhere else.
+    heard: where warnings go instead, while somebody listens.
+    """
+
+    __slots__ = ("alone", "fd", "heard", "json", "threshold")
 
     def __init__(self) -> None:
+        self.alone = False
         self.fd = 2
         self.heard: list[str] | None = None
         self.json = False
@@ -43,6 +48,12 @@ def open_log(path: str, style: str, debug: bool) -> None:
         os.set_inheritable(_log.fd, False)
 
 
+def open_descriptor(fd: int) -> None:
+    """Log to a descriptor of the caller's, which reads JSON there and wants nothing on stderr: it is the program's."""
+    os.set_inheritable(fd, False)
+    _log.fd, _log.json, _log.alone = fd, True, True
+
+
 def close() -> None:
     """Stop logging: a container's process has nothing to say."""
     if _log.fd != 2:
@@ -54,6 +65,11 @@ def close() -> None:
 def to_file() -> bool:
     """Whether records go to a file of their own, so that stderr needs a copy for the person."""
     return _log.fd != 2
+
+
+def alone() -> bool:
+    """Whether errors go there with their parts, and not to stderr."""
+    return _log.alone
 
 
 def descriptor() -> int:
@@ -71,14 +87,14 @@ def debugging() -> bool:
     return _log.threshold == 0
 
 
-def record(level: str, message: str) -> None:
-    """Write one record; a log that cannot be written is no reason to fail."""
+def record(level: str, message: str, parts: dict[str, str | int] | None = None) -> None:
+    """Write one record, in JSON with these members too; a log that cannot be written is no reason to fail."""
     if _LEVELS[level] < _log.threshold:
         return
     message = printable(message)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if _log.json:
-        line = jsontext.dumps({"level": level, "msg": message, "time": now})
+        line = jsontext.dumps({"level": level, "msg": message, "time": now, **(parts or {})})
     elif _log.fd == 2:
         line = f"ocirun: {level}: {message}"
     else:

@@ -280,7 +280,7 @@ def _claim(root: str, ident: str) -> Entry:
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            if _forgotten(root, ident):
+            if forgotten(root, ident):
                 continue
             break
         except OSError as problem:
@@ -299,8 +299,9 @@ def _claim(root: str, ident: str) -> Entry:
     raise Failure("container id already in use", hint=f"delete it first, or look at {path}")
 
 
-def _forgotten(root: str, ident: str) -> bool:
+def forgotten(root: str, ident: str) -> bool:
     """Remove the folder that a `create` has left which was killed at once; False when the id is in use."""
+    entry = None
     try:
         entry = _open(root, ident)
         fcntl.flock(entry.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -312,7 +313,9 @@ def _forgotten(root: str, ident: str) -> bool:
         return True
     except (BlockingIOError, Failure):
         return False
-    os.close(entry.fd)
+    finally:
+        if entry is not None:
+            os.close(entry.fd)
     return True
 
 
@@ -339,7 +342,13 @@ def names(root: str) -> list[str]:
 def find(root: str, ident: str) -> Entry:
     """The container's folder with its record loaded. A container is there as soon as it has a record."""
     entry = _open(root, ident)
-    if not entry.load():
+    loaded = False
+    try:
+        loaded = entry.load()
+    finally:
+        if not loaded:
+            os.close(entry.fd)
+    if not loaded:
         raise UnknownContainer(entry.path)
     return entry
 

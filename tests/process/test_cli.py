@@ -67,6 +67,8 @@ def test_help_of_a_command(program: Path, tmp_path: Path, command: str, word: st
         (["--rootless", "maybe", "list"], 1, "--rootless takes true, false or auto, not 'maybe'"),
         (["--debug=maybe", "list"], 1, "--debug takes no value but true or false, not 'maybe'"),
         (["list", "--format", "xml"], 1, "--format takes table or json, not 'xml'"),
+        (["--log-fd", "two", "list"], 1, "--log-fd takes a descriptor, not 'two'"),
+        (["--log-fd", "999", "list"], 1, "open the log: bad file descriptor"),
         (["run", "--preserve-fds", "two", "id"], 1, "--preserve-fds takes a number, not 'two'"),
         (["run", "--preserve-fds", "-1", "id"], 1, "--preserve-fds takes a number, not '-1'"),
         (["run", "--preserve-fds", "9", "id"], 1, "descriptor 3 is not open"),

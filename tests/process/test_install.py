@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from support.pages import Block
 
+
 pytestmark = pytest.mark.process
 
 TEXT = '{\n\t"debug": true\n}'

@@ -35,7 +35,7 @@ def run(arguments: Arguments, general: Arguments) -> int:
         log.write_all(1, text)
         return 0
     asked = Arguments("run")
-    asked.positionals = [f"do-{os.getpid()}-{os.urandom(4).hex()}"]
+    asked.positionals = [arguments.text("id") or f"do-{os.getpid()}-{os.urandom(4).hex()}"]
     request = Request(asked, general, state)
     request.notify = False
     foreground.adopt_orphans()

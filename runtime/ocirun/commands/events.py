@@ -19,6 +19,7 @@ from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Final
 
     from ocirun.cli import Arguments
@@ -51,19 +52,30 @@ def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 at the end of the container or of the output's reader."""
     interval = duration(arguments.text("interval", "5s"))
     entry = state.find(cli.state_root(general), arguments.positionals[0])
+    if arguments.flag("stats"):
+        _print(now(entry))
+        return 0
+    for found in follow(entry, interval, _OUTPUT):
+        if not _print(found):
+            break
+    return 0
+
+
+def _check(entry: Entry) -> None:
     status = entry.life()
     if status not in (state.CREATED, state.RUNNING):
         raise not_running(status)
     if not entry.record["cgroup"]:
         raise Failure("the container has no cgroup of its own, so that it has no statistics")
-    if arguments.flag("stats"):
-        found = statistics(entry)
-        if found is None:
-            raise not_running(state.STOPPED)
-        _print(found)
-        return 0
-    _follow(entry, interval)
-    return 0
+
+
+def now(entry: Entry) -> Document:
+    """The statistics of a container, which has to run."""
+    _check(entry)
+    found = statistics(entry)
+    if found is None:
+        raise not_running(state.STOPPED)
+    return found
 
 
 def not_running(status: str) -> Failure:
@@ -86,15 +98,28 @@ def statistics(entry: Entry) -> Document | None:
     return {"type": "stats", "id": entry.ident, "data": data} if entry.alive() else None
 
 
-def _follow(entry: Entry, interval: int) -> None:
-    """Wait for the next of: a kill, the time for statistics, the end of the container, the end of the reader."""
+def follow(entry: Entry, interval: int, output: int = -1) -> Iterator[Document]:
+    """Give each kill, and statistics after each `interval` (ns), until the container or the reader of `output` ends."""
     from ocirun.linux import cgroup
 
+    _check(entry)
     pidfd = hold(entry)
-    watch = cgroup.watch_memory(entry.record["cgroup"])
+    watch = None
+    try:
+        watch = cgroup.watch_memory(entry.record["cgroup"])
+        yield from _watched(entry, interval, pidfd, watch, output)
+    finally:
+        os.close(pidfd)
+        if watch and not watch.ended:
+            watch.close()
+
+
+def _watched(entry: Entry, interval: int, pidfd: int, watch: Watch | None, output: int) -> Iterator[Document]:
+    """Wait for the next of: a kill, the time for statistics, the end of the container, the end of the reader."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    poll.register(_OUTPUT, 0)  # POLLERR and POLLHUP come unasked
+    if output >= 0:
+        poll.register(output, 0)  # POLLERR and POLLHUP come unasked
     if watch:
         poll.register(watch.fd, watch.mask)
     due = time.monotonic() + interval / 1e9
@@ -104,16 +129,18 @@ def _follow(entry: Entry, interval: int) -> None:
         ready = dict(poll.poll((watch.patience(wait) if watch else wait) * 1000))
         # The kernel counts a kill before the process dies: what is asked after the end is complete.
         ended = pidfd in ready
-        if _OUTPUT in ready or not _tell(entry, watch):
+        if output in ready:
             return
+        for _ in range(watch.take() if watch else 0):
+            yield {"type": "oom", "id": entry.ident}
         if watch and watch.ended:
             poll.unregister(watch.fd)
             watch.close()
             watch = None
         if not ended and time.monotonic() >= due:
             found = statistics(entry)
-            if found is not None and not _print(found):
-                return
+            if found is not None:
+                yield found
             due = max(due + interval / 1e9, time.monotonic())
 
 
@@ -124,13 +151,9 @@ def hold(entry: Entry) -> int:
     except raw.KernelError:
         raise not_running(state.STOPPED) from None
     if not entry.alive():
+        os.close(pidfd)
         raise not_running(state.STOPPED)
     return pidfd
-
-
-def _tell(entry: Entry, watch: Watch | None) -> bool:
-    """Print the kills since the last time; false when nobody reads."""
-    return all(_print({"type": "oom", "id": entry.ident}) for _ in range(watch.take() if watch else 0))
 
 
 def _print(document: Document) -> bool:

@@ -7,6 +7,8 @@ SIGTERM.
 
 from __future__ import annotations
 
+import os
+
 from ocirun import cli, log, state
 from ocirun.errors import Failure
 from ocirun.kernel import process as kernel
@@ -16,6 +18,7 @@ from ocirun_spec.names import signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final
 
     from ocirun.cli import Arguments
@@ -28,22 +31,28 @@ _STOP_SIGNAL: Final = "org.opencontainers.image.stopSignal"
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the signal was sent. With --all a stopped container is no error: shims call it to clean up."""
     ident, *rest = arguments.positionals
-    number = signal_number(rest[0]) if rest else None
-    if rest and number is None:
-        raise Failure(f"unknown signal {rest[0]!r}")
+    number = number_of(rest[0]) if rest else None
     root, everyone = cli.state_root(general), arguments.flag("all")
     if arguments.flag("regex"):
         from ocirun import several
 
-        return several.each("kill", root, ident, lambda name: _kill(state.find(root, name), number, everyone))
-    _kill(state.find(root, ident), number, everyone)
+        return several.each("kill", root, ident, lambda name: kill(state.find(root, name), number, everyone))
+    kill(state.find(root, ident), number, everyone)
     return 0
 
 
-def _kill(entry: Entry, number: int | None, everyone: bool) -> None:
-    """Send a signal, or without one the container's own."""
+def number_of(name: str) -> int:
+    """The signal's number, by its name or number."""
+    number = signal_number(name)
     if number is None:
-        number = _stop_signal(entry)
+        raise Failure(f"unknown signal {name!r}")
+    return number
+
+
+def kill(entry: Entry, number: int | None, everyone: bool, tell: Callable[[str], None] = log.warning) -> None:
+    """Send a signal, or without one the container's own; one that is none is told of."""
+    if number is None:
+        number = _stop_signal(entry, tell)
     status = entry.life()
     if everyone and status != state.CREATING:
         if entry.record.get("cgroup"):
@@ -69,13 +78,13 @@ def _let_die(record: dict[str, Any] | None) -> None:
             cgroup.thaw(record)
 
 
-def _stop_signal(entry: Entry) -> int:
+def _stop_signal(entry: Entry, tell: Callable[[str], None]) -> int:
     """What the image wants to be stopped with, SIGTERM without a wish."""
     annotations: dict[str, str] = entry.record.get("annotations") or {}
     name = annotations.get(_STOP_SIGNAL, "SIGTERM")
     number = signal_number(name)
     if not number:
-        log.warning(f"/annotations/{_STOP_SIGNAL}: {name!r} is no signal, sending SIGTERM")
+        tell(f"/annotations/{_STOP_SIGNAL}: {name!r} is no signal, sending SIGTERM")
         return SIGTERM
     return number
 
@@ -83,6 +92,7 @@ def _stop_signal(entry: Entry) -> int:
 def _send(entry: Entry, number: int) -> None:
     """By pidfd: opened, then compared with the recorded start time, so that a reused pid is never hit."""
     doing = "container not running"
+    pidfd = -1
     try:
         pidfd = kernel.pidfd_open(entry.record["pid"])
         if not entry.alive():
@@ -92,3 +102,6 @@ def _send(entry: Entry, number: int) -> None:
         if problem.errno != _ESRCH:
             raise
         raise Failure(doing) from None
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)

@@ -11,6 +11,7 @@ from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ocirun.cli import Arguments
@@ -30,14 +31,14 @@ def run(arguments: Arguments, general: Arguments) -> int:
     return 0
 
 
-def documents(root: str) -> list[dict[str, Any]]:
-    """One for each container, in the order of their ids."""
+def documents(root: str, tell: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
+    """One for each container, in the order of their ids; damaged ones are told of."""
     found = []
     for name in state.names(root):
         try:
             entry = state.find(root, name)
         except state.Damaged as damage:
-            log.warning(str(damage))
+            tell(str(damage))
             continue
         except Failure:
             continue

@@ -11,12 +11,13 @@ import select
 
 from ocirun import cli, log, state
 from ocirun.commands import events
-from ocirun.errors import Failure
+from ocirun.errors import EXIT_SIGNAL, Failure
 from ocirun.kernel import process as kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.cli import Arguments
+    from ocirun.state import Entry
 
 _UNKNOWN = "it has ended, and how is not known any more"
 
@@ -24,21 +25,36 @@ _UNKNOWN = "it has ended, and how is not known any more"
 def run(arguments: Arguments, general: Arguments) -> int:
     """Returns 0 when the program has ended, also before. It takes no lock: other commands go on."""
     entry = state.find(cli.state_root(general), arguments.positionals[0])
-    status = entry.life()
-    if status == state.CREATING:
-        raise events.not_running(status)
-    try:
-        pidfd = events.hold(entry)
-    except Failure:
+    pidfd = hold(entry)
+    if pidfd is None:
         log.warning(_UNKNOWN)
         return 0
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.poll()
-    found = kernel.exit_status(pidfd, entry.record["pid"], entry.record["start"])
-    if found is None:
+    code = exit_code(pidfd, entry.record["pid"], entry.record["start"])
+    if code is None:
         log.warning(f"{_UNKNOWN}: only Linux 6.15 and newer keep it")
-        return 0
-    code = os.waitstatus_to_exitcode(found)
-    log.write_all(1, f"{code if code >= 0 else 128 - code}\n")
+    else:
+        log.write_all(1, f"{code}\n")
     return 0
+
+
+def hold(entry: Entry) -> int | None:
+    """A pidfd that becomes readable when the program has ended; None when that is past."""
+    status = entry.life()
+    if status == state.CREATING:
+        raise events.not_running(status)
+    try:
+        return events.hold(entry)
+    except Failure:
+        return None
+
+
+def exit_code(pidfd: int, pid: int, began: int) -> int | None:
+    """How a program with this start time has ended, once the pidfd is readable; None when nobody knows any more."""
+    found = kernel.exit_status(pidfd, pid, began)
+    if found is None:
+        return None
+    code = os.waitstatus_to_exitcode(found)
+    return code if code >= 0 else EXIT_SIGNAL - code

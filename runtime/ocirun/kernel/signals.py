@@ -31,6 +31,11 @@ def block_all() -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
 
 
+def unblock_all() -> None:
+    """Let all signals in, which the library has blocked for the time of the fork."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
 def hold_interrupt() -> None:
     """From now on SIGINT waits: what is being undone must not be broken off. It raises nothing, also for one before."""
     try:

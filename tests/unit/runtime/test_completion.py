@@ -29,7 +29,7 @@ def words_after(line: str) -> set[str]:
         ("--log-format ", {"text", "json"}),
         ("--log-format=t", {"--log-format=text", "--log-format=json"}),
         ("--debug=", {"--debug=true", "--debug=false"}),
-        ("-", {f"--{option.name}" for option in options.GLOBAL}),
+        ("-", {f"--{option.name}" for option in options.GLOBAL if not option.hidden}),
         ("list -", {"--format", "--quiet", "--help"}),
         ("list ", NOTHING),
         ("list -f ", {"table", "json"}),
