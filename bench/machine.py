@@ -23,10 +23,10 @@ def _cpu_model() -> str:
 
 
 def facts(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Kernel, processor, memory, load at the time of the call, cgroup mode, Python and runtime versions."""
+    """Kernel version, processor, memory, load at the time of the call, cgroup mode, Python and runtime versions."""
     memory = Path("/proc/meminfo").read_text().split()[1]
     return {
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "machine": platform.machine(),
         "cpu": _cpu_model(),
         "cpus": len(os.sched_getaffinity(0)),

@@ -51,11 +51,11 @@ def memory(pid: int) -> dict[str, int]:
 
 
 class Subject:
-    """One runtime with a private `--root`; every container that it makes has an id that starts with `prefix`."""
+    """One runtime with `--root` in `state`; every container that it makes has an id that starts with `prefix`."""
 
-    def __init__(self, candidate: Candidate, directory: Path, prefix: str) -> None:
+    def __init__(self, candidate: Candidate, directory: Path, state: Path, prefix: str) -> None:
         self.candidate = candidate
-        self.root = directory / "root"
+        self.root = state / candidate.name
         self.spawner = Spawner(directory)
         self.prefix = prefix
         self._pid_file = directory / "pid"

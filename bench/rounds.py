@@ -175,10 +175,12 @@ class Pass(Rounds):
         """Measure; whatever was made is removed on every way out."""
         become_subreaper()
         directory = Path(tempfile.mkdtemp(prefix="ocirun-bench-"))
+        # A tmpfs mostly, as the places are where runtimes keep their state by themselves.
+        state = Path(tempfile.mkdtemp(prefix="ocirun-bench-", dir=os.environ.get("TMPDIR", "/run")))
         subjects: list[Subject] = []
         try:
             bundles = write_bundles(directory / "bundles", self._prefix, self._limits)
-            subjects += [Subject(one, directory / one.name, self._prefix) for one in self._candidates]
+            subjects += [Subject(one, directory / one.name, state, self._prefix) for one in self._candidates]
             pairs = [BundlePair(one, kind, bundles[kind]) for kind in bundles for one in subjects]
             able = self.warm_up(pairs)
             self._memory(able)
@@ -189,7 +191,8 @@ class Pass(Rounds):
                 subject.clean()
             reap()
             remove_cgroups(self._prefix)
-            shutil.rmtree(directory, ignore_errors=True)
+            for folder in (state, directory):
+                shutil.rmtree(folder, ignore_errors=True)
         return self.result
 
     def _memory(self, pairs: list[BundlePair]) -> None:

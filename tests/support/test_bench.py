@@ -186,7 +186,7 @@ def test_interruption_leaves_nothing_behind(tmp_path: Path, temporary: Path) -> 
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(argv, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        wait_for(lambda: list(temporary.glob("*/runc/root/*")), 60.0, "a container of the bench")
+        wait_for(lambda: list(temporary.glob("*/runc/ocirun-bench-*")), 60.0, "a container of the bench")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60.0) == 130, (tmp_path / "log").read_text()
     finally:
