@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 KIND = "many containers"
 RUNS, AT_ONCE, LISTED = 100, 32, 500
-SEQUENTIAL, PARALLEL, LIST = f"{RUNS} runs", f"{AT_ONCE} runs at once", f"list of {LISTED}"
+
+
+def names(runs: int, at_once: int, listed: int) -> tuple[str, str, str]:
+    """What the three totals are called."""
+    return f"{runs} runs", f"{at_once} runs at once", f"list of {listed}"
+
+
+SEQUENTIAL, PARALLEL, LIST = names(RUNS, AT_ONCE, LISTED)
 
 
 class Many:
@@ -37,10 +44,11 @@ class Many:
 
     def sample(self) -> Sample:
         """Nanoseconds of each; the two kinds of runs have the listed containers beside them."""
-        spawner, (runs, at_once, _) = self.subject.spawner, self._counts
+        spawner, (runs, at_once, listed) = self.subject.spawner, self._counts
         sequential = sum(spawner.nanoseconds(self.subject.run(self.bundles)) for _ in range(runs))
         parallel = spawner.at_once([self.subject.run(self.bundles) for _ in range(at_once)])
-        return {SEQUENTIAL: sequential, PARALLEL: parallel, LIST: spawner.nanoseconds(self.subject.argv("list"))}
+        told = spawner.nanoseconds(self.subject.argv("list"))
+        return dict(zip(names(runs, at_once, listed), (sequential, parallel, told), strict=True))
 
     def clean(self) -> None:
         """Remove the containers."""

@@ -6,6 +6,7 @@
 #include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
+#include <linux/resource.h>
 #include <sys/syscall.h>
 
 #define LAUNCHER "/../lib/ocirun/launcher"
@@ -61,6 +62,15 @@ static void refuse_raised_privileges(void)
         fail("ocirun: refusing to run as a set-user-ID or set-group-ID program: operation not permitted", "");
 }
 
+/* The kernel kills what it cannot map all of, without a word; and Python 3.11 can loop for ever where a handler of exceptions
+ * gets no memory for a number (exception_unwind in ceval.c). */
+static void refuse_too_little_memory(void)
+{
+    struct rlimit64 found;
+    if (call(SYS_prlimit64, 0, (void *)RLIMIT_AS, 0, &found, 0) == 0 && found.rlim_cur < 32 << 20)
+        fail("ocirun: start Python within RLIMIT_AS (ulimit -v) of less than 32 MiB: cannot allocate memory", "");
+}
+
 /* The error, if it returns. SECURITY: whoever has got hold of the launcher through a container and tries to open it for
  * writing is refused, but for that moment the kernel counts a writer and executes the file for nobody. */
 static long execute(long folder, const char *path, char **argv, char **environment, long flags)
@@ -81,6 +91,7 @@ __attribute__((noreturn, used)) void begin(long *stack)
     };
     char **argv = (char **)(stack + 1), **environment = argv + stack[0] + 1;
     refuse_raised_privileges();
+    refuse_too_little_memory();
     if (stack[0] < 1)
         fail("ocirun: refusing to run without a program name: invalid argument", "");
     long size = call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", installed, (void *)PATH_SIZE, 0);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,15 +23,6 @@ static void open_standard_fds(void)
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             die("open /dev/null as a missing standard file", errno);
-}
-
-/* Python 3.11 can loop for ever where a handler of exceptions gets no memory for a number (exception_unwind in ceval.c):
- * it is not started with less than it needs. */
-static void check_memory(void)
-{
-    struct rlimit found;
-    if (getrlimit(RLIMIT_AS, &found) == 0 && found.rlim_cur < 32 << 20)
-        die("start Python within RLIMIT_AS (ulimit -v) of less than 32 MiB", ENOMEM);
 }
 
 static void check(PyStatus status)
@@ -191,7 +181,6 @@ int main(int argc, char **argv)
      * root, and a caller without privileges could not write the id maps of its own user namespace. The seal does not
      * depend on it; Python clears it in each process that enters a container, before it enters. */
     seal_executable(argv, &launcher_seal);
-    check_memory();
     prctl(PR_SET_NAME, "ocirun");
     remember_words(argc, argv);
     find_library(launcher_seal.installed);

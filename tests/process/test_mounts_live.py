@@ -360,9 +360,9 @@ def test_other_namespaces_are_the_container_s(box: Box) -> None:
 def test_what_is_open_stays_usable(box: Box) -> None:
     data = of_the_host(box)
     config = with_bind(default_config(), data, "/data")
-    config = with_shell(config, "exec 3< /data/file; echo ready; while ! test -e /tmp/go; do sleep 0.01; done; cat <&3")
+    config = with_shell(config, "exec 3< /data/file; mkfifo /tmp/go; echo ready; read line < /tmp/go; cat <&3")
     result = box.run(config, "--detach").ok()
     wait_for(lambda: result.out == "ready\n")
     call(box, "remove", "--destination", "/data").ok()
-    box.exec("test ! -e /data/file && touch /tmp/go").ok()
+    box.exec("test ! -e /data/file && echo > /tmp/go").ok()
     wait_for(lambda: result.out == "ready\nof the host")

@@ -132,19 +132,8 @@ def test_adopted_process_is_reaped_while_a_command_waits_for_its_end(tmp_path: P
 @requires(facility.root, facility.busybox, runc)
 def test_one_round_with_runc(tmp_path: Path, temporary: Path) -> None:
     before = HostSnapshot.take(scope=[str(temporary)])
-    argv = [
-        sys.executable,
-        "-m",
-        "bench",
-        "--only",
-        "runc",
-        "--runs",
-        "1",
-        "--many",
-        "0.03",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    options = ["--only", "runc", "--runs", "1", "--many", "0.03", "--out", str(tmp_path / "out")]
+    argv = [sys.executable, "-m", "bench", *options]
     done = run_command(argv, tmp_path / "call", cwd=REPOSITORY, timeout=120.0).ok()
     assert "minimal bundle · 1 runs each" in done.out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
