@@ -76,8 +76,10 @@ static void refuse_too_little_memory(void)
 static long execute(long folder, const char *path, char **argv, char **environment, long flags)
 {
     long error = ETXTBSY;
-    for (int i = 0; i < EXECVE_TRIES && error == ETXTBSY; i++)
+    for (int i = 0; i < EXECVE_TRIES && error == ETXTBSY; i++) {
         error = -call(SYS_execveat, folder, path, argv, environment, flags);
+        call(SYS_sched_yield, 0, 0, 0, 0, 0); /* to the writer, who may wait for this processor */
+    }
     return error;
 }
 

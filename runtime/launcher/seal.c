@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -140,6 +141,7 @@ void seal_executable(char **argv, struct seal *seal)
         syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
         if (errno != ETXTBSY)
             break;
+        sched_yield();
     }
     die("run the sealed executable: execveat", errno);
 }

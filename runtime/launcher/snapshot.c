@@ -194,18 +194,20 @@ static int read_environment(void)
 }
 
 /* SIGINT raises KeyboardInterrupt where it would end the program, as the module _signal arranges it when it is loaded. */
-static int catch_interrupt(void)
+static void catch_interrupt(void)
 {
     struct sigaction now;
     PyObject *signals = PyImport_ImportModule("_signal"), *handler = NULL, *before = NULL;
+    errno = ENOMEM; /* what it is if no system call fails */
     if (signals && sigaction(SIGINT, NULL, &now) == 0)
         handler = PyObject_GetAttrString(signals, now.sa_handler == SIG_IGN ? "SIG_IGN" : "default_int_handler");
     if (handler)
         before = PyObject_CallMethod(signals, "signal", "iO", SIGINT, handler);
-    Py_XDECREF(signals);
-    Py_XDECREF(handler);
-    Py_XDECREF(before);
-    return before ? 0 : -1;
+    if (!before)
+        die("catch SIGINT: sigaction", errno);
+    Py_DECREF(signals);
+    Py_DECREF(handler);
+    Py_DECREF(before);
 }
 
 /* What is another in this process than it was in the one that the snapshot was taken of. */
@@ -219,8 +221,9 @@ void wake_up(void)
     thread->thread_id = PyThread_get_thread_ident();
     PyOS_AfterFork_Child();
     PyObject *module = PyImport_ImportModule("_ocirun");
-    if (!module || describe(module) < 0 || read_environment() < 0 || catch_interrupt() < 0) {
+    if (!module || describe(module) < 0 || read_environment() < 0) {
         report_exception();
         _exit(1);
     }
+    catch_interrupt();
 }
