@@ -25,14 +25,16 @@ int has_snapshot(void);
 void wake_up(void);
 void hold_still(char **modules) __attribute__((noreturn));
 
-/* module.c: the built-in module _ocirun, and _json as a built-in one. */
+/* module.c: the built-in module _ocirun. */
 extern struct seal launcher_seal;
 extern char launcher_library[];
 void remember_words(int argc, char **argv);
 PyMODINIT_FUNC PyInit__ocirun(void);
 int prepare_imports(void);
 int describe(PyObject *module);
-PyMODINIT_FUNC PyInit__json_from_stdlib(void);
+
+/* json.c */
+PyObject *read_json(PyObject *text, PyObject *refused);
 
 /* frozen.c: the program's own modules, sorted by name. */
 extern const struct _frozen *own_modules;

@@ -75,7 +75,7 @@ void start_python(void)
     preconfig.utf8_mode = 1;
     preconfig.configure_locale = 0;
     check(Py_PreInitialize(&preconfig));
-    if (PyImport_AppendInittab("_ocirun", PyInit__ocirun) < 0 || PyImport_AppendInittab("_json", PyInit__json_from_stdlib) < 0)
+    if (PyImport_AppendInittab("_ocirun", PyInit__ocirun) < 0)
         die("start of the interpreter", ENOMEM);
 
     PyConfig config;

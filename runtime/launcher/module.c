@@ -1,9 +1,9 @@
-/* The built-in module _ocirun: the two raw calls that the hot path needs, what the launcher knows, and its second phase. */
+/* The built-in module _ocirun: the two raw calls and the reader of JSON that the hot path needs, what the launcher knows, and its
+ * second phase. */
 #define _GNU_SOURCE
 #define Py_BUILD_CORE 1
 #include "launcher.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <internal/pycore_interp.h>
 #include <internal/pycore_pylifecycle.h>
@@ -80,6 +80,13 @@ static PyObject *raw_clone3(PyObject *module, PyObject *args)
     return Py_BuildValue("li", pid < 0 ? -error : pid, pid > 0 ? pidfd : -1);
 }
 
+static PyObject *call_read_json(PyObject *module, PyObject *args)
+{
+    PyObject *text, *refused;
+    (void)module;
+    return PyArg_ParseTuple(args, "UO:read_json", &text, &refused) ? read_json(text, refused) : NULL;
+}
+
 static PyStatus name_executable(void)
 {
     PyConfig *config = (PyConfig *)_PyInterpreterState_GetConfig(PyInterpreterState_Get());
@@ -150,6 +157,7 @@ static PyMethodDef methods[] = {
     {"find_spec", find_spec, METH_VARARGS, NULL},
     {"syscall", (PyCFunction)(void (*)(void))raw_syscall, METH_FASTCALL, NULL},
     {"clone3", raw_clone3, METH_VARARGS, NULL},
+    {"read_json", call_read_json, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -178,14 +186,6 @@ PyMODINIT_FUNC PyInit__ocirun(void)
     if (module && (PyModule_AddStringConstant(module, "version", OCIRUN_VERSION) < 0 || describe(module) < 0))
         Py_CLEAR(module);
     return module;
-}
-
-/* Offering _json as a built-in module saves the search of sys.path, and with it the reading of three folders. */
-PyMODINIT_FUNC PyInit__json_from_stdlib(void)
-{
-    void *library = dlopen(STDLIB_DYNLOAD "/_json." SOABI ".so", RTLD_NOW);
-    PyObject *(*init)(void) = library ? (PyObject * (*)(void)) dlsym(library, "PyInit__json") : NULL;
-    return init ? init() : PyErr_Format(PyExc_ImportError, "%s", dlerror());
 }
 
 /* What the second phase would bring, and the first is used with: the state of signals, without which _signal cannot be loaded

@@ -18,7 +18,6 @@ def main() -> int:
         "PY_PREFIX": sys.base_prefix,
         "PY_STDLIB": sysconfig.get_path("stdlib"),
         "PY_DYNLOAD": variable("DESTSHARED"),
-        "PY_SOABI": variable("SOABI"),
         "PY_LIBRARY": f"{variable('LIBPL')}/{variable('LIBRARY')}",
         "OCIRUN_VERSION": project["version"],
     }

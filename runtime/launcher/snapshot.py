@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-OUTSIDE: Final = ("_json",)
-"""What is loaded from a library, which lies elsewhere in each process."""
 HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr of elf(5)
 SEGMENT: Final = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
 ENTRY: Final = struct.Struct("<QQ")  # Elf64_Dyn
@@ -114,7 +112,7 @@ def main(arguments: list[str]) -> int:
     lines = listed.read_text(encoding="utf-8").splitlines()
     # What most commands need lies together, so that each finds its own on few pages.
     lines.sort(key=lambda line: -len(line.split()))
-    modules = [name for line in lines if (name := line.partition(":")[0]) not in OUTSIDE]
+    modules = [line.partition(":")[0] for line in lines]
     executable = Executable(launcher)
     taken, again = executable.snapshot(modules), executable.snapshot(modules)
     if taken != again:

@@ -1,15 +1,14 @@
 """Where each value of a JSON text stands: a small reader that keeps offsets instead of speed.
 
-It reads any text that has JSON's structure, also one that `jsontext` refuses for its content (duplicate keys, numbers
-that are too large), because it serves to say where that content is.
+It reads any text that has JSON's structure, also one that `jsontext` refuses for its content.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from _json import scanstring
 
-_STRICT = False  # control characters in strings are for others to refuse
+_read_string = json.JSONDecoder(strict=False).raw_decode  # control characters in strings are for others to refuse
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"[^\s,\]}\"]+")
 
@@ -20,17 +19,12 @@ def escape(key: str) -> str:
 
 
 class Positions:
-    """Offsets by JSON pointer: `values`, and `keys` for the names of members.
-
-    `repeated` are names that their object has already, `scalars` the tokens that are no strings; both in text order.
-    """
+    """Offsets by JSON pointer: `values`, and `keys` for the names of members."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.values: dict[str, int] = {}
         self.keys: dict[str, int] = {}
-        self.repeated: list[tuple[str, int]] = []
-        self.scalars: list[tuple[str, int]] = []
         try:
             self._value(0, "")
         except (ValueError, RecursionError):
@@ -60,21 +54,16 @@ class Positions:
         if first == "[":
             return self._array(at + 1, pointer)
         if first == '"':
-            return scanstring(self.text, at + 1, _STRICT)[1]
+            return _read_string(self.text, at)[1]
         found = _SCALAR.match(self.text, at)
         if found is None:
             raise ValueError(f"no value at offset {at}")
-        self.scalars.append((found.group(), at))
         return found.end()
 
     def _object(self, at: int, pointer: str) -> int:
         at = self._skip(at)
-        seen: set[str] = set()
         while self.text[at : at + 1] == '"':
-            key, end = scanstring(self.text, at + 1, _STRICT)
-            if key in seen:
-                self.repeated.append((key, at))
-            seen.add(key)
+            key, end = _read_string(self.text, at)
             member = f"{pointer}/{escape(key)}"
             self.keys[member] = at
             at = self._skip(self._value(self._skip(end) + 1, member))
@@ -96,12 +85,3 @@ class Positions:
 def line_column(text: str, offset: int) -> tuple[int, int]:
     """Line and column, both from 1, of a character offset."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
-
-
-def find_token(text: str, token: str, repeated: bool) -> int:
-    """The offset of a refused number or, when `repeated`, of a name's second appearance in one object; 0 if unknown."""
-    reader = Positions(text)
-    for found, offset in reader.repeated if repeated else reader.scalars:
-        if found == token:
-            return offset
-    return 0

@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.reader import assert_same_verdict
+
 from ocirun import cli, options, state
 from ocirun.cli import Arguments
 from ocirun.commands.list import table
@@ -43,6 +45,7 @@ def text(data: bytes) -> None:
     """A config.json: read like the standard library reads it, or refused with a place; judged and explained alike."""
     try:
         read = jsontext.decode(data)
+        assert_same_verdict(read)
         value = jsontext.loads(read)
     except jsontext.JSONError as problem:
         placed(problem)

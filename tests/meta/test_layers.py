@@ -18,10 +18,10 @@ COLD = (
 )  # fmt: skip
 """Imported inside a function, where the hot way has ended: a person waits, or a compiler or systemd is asked."""
 ALLOWED = {
-    "_blake2", "_json", "_ocirun", "_operator", "_posixsubprocess", "_signal", "_socket", "_struct", "errno", "fcntl",
+    "_blake2", "_ocirun", "_operator", "_posixsubprocess", "_signal", "_socket", "_struct", "errno", "fcntl",
     "itertools", "marshal", "os", "posix", "select", "stat", "sys", "time",
 }  # fmt: skip
-DOORS = {"ocirun.kernel.raw": {"ocirun.kernel.fallback"}}
+DOORS = {"ocirun.kernel.raw": {"ocirun.kernel.fallback"}, "ocirun_spec.jsontext": {"ocirun_spec.fallback"}}
 """What stands in for the launcher's own module, when there is no launcher."""
 
 

@@ -241,7 +241,7 @@ def test_exec_with_a_terminal_looks_at_the_terminal_only(baited: Box) -> None:
 
 
 def test_hot_commands_open_no_python_file(baited: Box) -> None:
-    """The modules are frozen into the binary: no .py or .pyc, and one extension of the interpreter at most."""
+    """The modules are frozen into the binary: no .py or .pyc, and no extension of the interpreter."""
     bundle = prepared(baited, None, "sleep", "60")
     traces = [baited.base / f"trace-{name}" for name in ("create", "start", "state", "exec", "kill", "delete")]
     # strace follows the container too, so this one ends with it.
@@ -266,5 +266,4 @@ def test_hot_commands_open_no_python_file(baited: Box) -> None:
     for trace in traces:
         paths = {access.path for access in read(trace).everything if access.path}
         assert not [path for path in paths if path.endswith((".py", ".pyc", ".pth", ".cfg"))], trace
-        extensions = {path for path in paths if "python" in path}
-        assert all(path.rpartition("/")[2].startswith("_json.") for path in extensions), (trace, extensions)
+        assert not [path for path in paths if "python" in path], trace

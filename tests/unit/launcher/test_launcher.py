@@ -255,13 +255,10 @@ def test_an_uncaught_exception_is_one_line(probe: Path) -> None:
 
 def test_hot_start_opens_no_file_of_python(probe: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=openat,open", "-o", trace, probe, "json"], check=True, timeout=30
-    )
+    told = answers(["strace", "-f", "-qq", "-e", "trace=openat,open", "-o", trace, probe, "json"])
+    assert told == {"json": "[{'a': [1, 'é']}, 'line 1, column 4: a value was expected here']"}
     opened = [line.split('"')[1] for line in trace.read_text().splitlines() if '"' in line]
-    python = [path for path in opened if path.endswith((".py", ".pyc")) or "/lib/python" in path]
-    assert len(python) == 1
-    assert "/lib-dynload/_json." in python[0]
+    assert [path for path in opened if path.endswith((".py", ".pyc")) or "/lib/python" in path] == []
 
 
 def test_the_shorter_import_keeps_to_the_rules(probe: Path) -> None:
