@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,7 @@ def test_newest_stays_even_with_a_clock_that_went_back(tmp_path: Path) -> None:
 
 
 def test_key_depends_on_the_whole_profile(profile: dict[str, Any]) -> None:
-    other = copy.deepcopy(profile)
+    other = json.loads(json.dumps(profile))
     assert cache.key(profile) == cache.key(other)
     other["syscalls"][0]["names"].append("close")
     assert cache.key(profile) != cache.key(other)

@@ -18,9 +18,9 @@ import os
 import stat
 import sys
 from _blake2 import blake2b
+from marshal import dumps
 
 from ocirun import VERSION, log
-from ocirun_spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ _LIBRARY: Final = "libseccomp.so.2"
 def key(profile: dict[str, Any]) -> bytes:
     """What an entry is found by (32 bytes): profile, ocirun's version, libseccomp's file, kernel release, machine."""
     host = os.uname()
-    parts = (jsontext.dumps(profile), VERSION, library_identity(library_folders()), host.release, host.machine)
-    return blake2b("\0".join(parts).encode(), digest_size=_DIGEST).digest()
+    parts = (profile, VERSION, library_identity(library_folders()), host.release, host.machine)
+    # Version 0 has values only; later ones say which objects are the same.
+    return blake2b(dumps(parts, 0), digest_size=_DIGEST).digest()
 
 
 def library_folders() -> tuple[str, ...]:
