@@ -52,6 +52,7 @@ def document(passes: Sequence[PassResult], facts: Mapping[str, Any]) -> dict[str
                         ("nanoseconds", result["nanoseconds"]),
                         ("peak_kib", result["peak_kib"]),
                         ("init_kib", result["init_kib"]),
+                        ("instructions", result["instructions"]),
                         ("calls", result["calls"]),
                         ("within", result["within"]),
                     )
@@ -130,6 +131,18 @@ def _memory(result: PassResult, kind: str) -> Table:
     return _without_empty_columns(Table(f"{kind} bundle · memory · {result['title']}", tuple(heads), tuple(rows)))
 
 
+def _instructions(result: PassResult, kind: str) -> Table:
+    names = runtimes_of(result["instructions"])
+    summaries = _summaries(result["instructions"])[kind]
+    rows = []
+    for operation in in_order(summaries):
+        by_name = summaries[operation]
+        counts = [f"{by_name[name]['median'] / 1000:,.0f}" if name in by_name else "-" for name in names]
+        rows.append((operation, *counts))
+    title = f"{label(kind)} · instructions outside the kernel · {result['title']}"
+    return Table(title, ("thousands", *names), tuple(rows))
+
+
 def _parts(result: PassResult, kind: str) -> Table:
     """What of an operation's time is spent in calls of the runtime; both are medians, of different rounds."""
     names = runtimes_of(result["within"])
@@ -172,11 +185,13 @@ def in_order(operations: Mapping[str, object]) -> list[str]:
 
 
 def tables(result: PassResult) -> Iterator[Table]:
-    """The tables of one pass: times, and memory or the runtime's part, for each bundle or engine that has samples."""
+    """The tables of one pass, of each bundle or engine: times, and memory, instructions or the runtime's part."""
     for kind in measured_bundles(result):
         yield _times(result, kind)
         if kind in result["peak_kib"]:
             yield _memory(result, kind)
+        if kind in result["instructions"]:
+            yield _instructions(result, kind)
         if kind in result["within"]:
             yield _parts(result, kind)
 

@@ -9,10 +9,12 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from support.host import cgroup_mountpoints
+from support.instructions import Counter, countable
 
 from .bundles import write_bundles
 from .many import Many
@@ -34,8 +36,8 @@ Samples = dict[str, dict[str, dict[str, list[int]]]]
 class PassResult(TypedDict):
     """Raw samples of one pass.
 
-    `nanoseconds` are wall times, `peak_kib` and `init_kib` memory. Through an engine, `calls` are the calls of the
-    runtime and `within` their nanoseconds in all.
+    `nanoseconds` are wall times, `peak_kib` and `init_kib` memory, `instructions` those outside the kernel. Through an
+    engine, `calls` are the calls of the runtime and `within` their nanoseconds in all.
     """
 
     title: str
@@ -43,6 +45,7 @@ class PassResult(TypedDict):
     nanoseconds: Samples
     peak_kib: Samples
     init_kib: Samples
+    instructions: Samples
     calls: Samples
     within: Samples
     remarks: list[str]
@@ -56,6 +59,7 @@ def empty_result(title: str, *remarks: str) -> PassResult:
         "nanoseconds": {},
         "peak_kib": {},
         "init_kib": {},
+        "instructions": {},
         "calls": {},
         "within": {},
         "remarks": list(remarks),
@@ -184,6 +188,7 @@ class Pass(Rounds):
             pairs = [BundlePair(one, kind, bundles[kind]) for kind in bundles for one in subjects]
             able = self.warm_up(pairs)
             self._memory(able)
+            self._instructions(able, directory)
             self.time(able)
             self._many([Many(one.subject, one.bundles, self._scale) for one in able if one.kind == "minimal"])
         finally:
@@ -208,6 +213,28 @@ class Pass(Rounds):
                     continue
                 add(self.result["peak_kib"], one.kind, one.name, peaks)
                 add(self.result["init_kib"], one.kind, one.name, asdict(waiting))
+
+    def _instructions(self, pairs: Sequence[BundlePair], directory: Path) -> None:
+        """Once, since they hardly differ; who cannot be counted still takes part in the rest."""
+        reason = countable()
+        if reason:
+            self.result["remarks"].append(f"instructions are not counted: {reason}")
+            return
+        counter = Counter(directory)
+        refused = set()
+        for one in pairs:
+            if time.monotonic() > self.end or one.name in refused:
+                continue
+            spawner = one.subject.spawner
+            try:
+                counts = one.subject.sequence(one.bundles, partial(spawner.instructions, counter))
+            except (CommandFailedError, OSError) as error:
+                reason = str(error).partition(": ")[2]
+                self.result["remarks"].append(f"{one.name} does not run in valgrind, so nothing is counted: {reason}")
+                refused.add(one.name)
+                one.clean()
+                continue
+            add(self.result["instructions"], one.kind, one.name, counts)
 
     def _many(self, subjects: list[Many]) -> None:
         """The totals of many containers: fewer rounds, since each has hundreds of calls."""

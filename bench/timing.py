@@ -1,4 +1,4 @@
-"""Runs one command and measures it: wall time, or peak memory.
+"""Runs one command and measures it: wall time, peak memory, or instructions.
 
 Rules: posix_spawnp and wait4 with nothing in between but a bounded wait on the pidfd; standard input, output are
 /dev/null; standard error goes to a file that is read only after a failure.
@@ -19,6 +19,8 @@ from support.bundle import BUSYBOX
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.instructions import Counter
 
 PR_SET_CHILD_SUBREAPER = 36
 COMMAND_TIMEOUT = 20.0
@@ -109,6 +111,11 @@ class Spawner:
             self._peak_unit = self._calibrate()
         self.nanoseconds([str(BUSYBOX), "time", "-f", "%M", "-o", str(self.peak), *argv])
         return int(self.peak.read_text().split()[-1]) // self._peak_unit
+
+    def instructions(self, counter: Counter, argv: Sequence[str]) -> int:
+        """Instructions outside the kernel of the command and the processes that it made, which have ended."""
+        self.nanoseconds([str(counter.command), *argv])
+        return sum(counter.counts())
 
     def _calibrate(self) -> int:
         """How many units `time -f %M` counts per KiB: some builds scale a KiB value by the page size once more (4)."""

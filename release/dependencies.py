@@ -32,6 +32,7 @@ LISTS = {
     "TEST": "tests",
     "PEER": "tests of runc",
     "BENCH": "benchmarks",
+    "COSTS": "costs of the hot commands",
     "VM": "emulated machines",
     "DEB": "Debian package, at build",
 }

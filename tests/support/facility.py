@@ -179,12 +179,6 @@ def strace() -> str:
     return _tried("strace", "-o", "/dev/null", "true")
 
 
-@functools.cache
-def valgrind() -> str:
-    """valgrind is installed."""
-    return _installed("valgrind")
-
-
 def requires(*probes: Probe) -> Callable[[Function], Function]:
     """A decorator that skips a test, naming the reason, unless every probe is satisfied.
 

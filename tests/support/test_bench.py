@@ -24,6 +24,7 @@ from support.bundle import REPOSITORY
 from support.command import run_command, wait_for
 from support.facility import requires
 from support.host import HostSnapshot, all_cgroups
+from support.instructions import Counter, countable
 
 
 def sample_pass() -> object:
@@ -37,6 +38,7 @@ def sample_pass() -> object:
         "nanoseconds": {"minimal": times},
         "peak_kib": {"minimal": peaks},
         "init_kib": {"minimal": init},
+        "instructions": {"minimal": {"run": {"ocirun": [6_600_400]}}},
         "calls": {},
         "within": {},
         "remarks": [],
@@ -63,11 +65,12 @@ def test_axis_steps_are_round(top: float, step: float) -> None:
 
 
 def test_tables_have_a_row_for_each_operation() -> None:
-    times, memory = tables(sample_pass())  # type: ignore[arg-type]
+    times, memory, instructions = tables(sample_pass())  # type: ignore[arg-type]
     assert [row[0].replace("create+start+state+kill+delete", "lifecycle") for row in times.rows] == list(OPERATIONS)
     assert times.heads == ("ms", "ocirun median ±MAD", "min", "/ runc", "runc median ±MAD", "min")
     assert times.rows[0] == ("run", "1.00 ±0.00", "1.00", "0.50x", "2.00 ±0.00", "2.00")
     assert memory.rows[-2] == ("waiting init, PSS", "4.4", "0.50x", "8.8")
+    assert (instructions.heads, instructions.rows) == (("thousands", "ocirun"), (("run", "6,600"),))
 
 
 def test_chart_is_well_formed_and_has_a_bar_for_each_number() -> None:
@@ -100,6 +103,13 @@ def test_peak_memory_is_the_commands_and_not_this_interpreters(tmp_path: Path) -
     small = spawner.peak_kib(["/bin/busybox", "true"])
     large = spawner.peak_kib(["/bin/busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=32M", "count=1"])
     assert small < 8 << 10 < 32 << 10 <= large < 48 << 10 < len(ballast) >> 10
+
+
+@requires(facility.root, facility.busybox, countable)
+def test_instructions_are_the_commands(tmp_path: Path) -> None:
+    spawner, counter = Spawner(tmp_path), Counter(tmp_path)
+    short, long = (spawner.instructions(counter, ["/bin/busybox", *words]) for words in (["true"], ["seq", "10000"]))
+    assert 0 < short < 1_000_000 < long
 
 
 @pytest.fixture
@@ -137,6 +147,7 @@ def test_one_round_with_runc(tmp_path: Path, temporary: Path) -> None:
     done = run_command(argv, tmp_path / "call", cwd=REPOSITORY, timeout=120.0).ok()
     assert "minimal bundle · 1 runs each" in done.out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert "runc does not run in valgrind, so nothing is counted" in done.out or countable(), done.out
     for kind in ("minimal", "engine"):
         assert set(results["passes"][0]["summary"]["nanoseconds"][kind]) == set(OPERATIONS)
     assert set(results["passes"][0]["summary"]["nanoseconds"][KIND]) == {"3 runs", "1 runs at once", "list of 15"}
