@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +11,21 @@ from ocirun.errors import Failure
 from ocirun.linux.cgroup import changing_devices, devices_bpf, devices_v1
 from ocirun.linux.cgroup.devices_v1 import ANY, Rule
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ALL = {"allow": True, "access": "rwm"}
 NONE = {"allow": False, "access": "rwm"}
 BITS = {"m": 1, "r": 2, "w": 4}
 KINDS = {"b": 1, "c": 2}
+ARITHMETIC: dict[int, Callable[[int, int, int], int]] = {
+    0xB4: lambda _target, _source, number: number,
+    0xBC: lambda _target, source, _number: source,
+    0x4C: lambda target, source, _number: target | source,
+    0x54: lambda target, _source, number: target & number,
+    0x64: lambda target, _source, number: target << number,
+    0x74: lambda target, _source, number: target >> number,
+}
 
 
 def verdict(rules: list[Rule], kind: str, major: int, minor: int, access: str) -> bool:
@@ -49,14 +60,8 @@ def run(program: bytes, kind: str, major: int, minor: int, access: str) -> bool:
             return bool(registers[0])
         if code == 0x61:
             registers[target] = context[jump]
-        elif code == 0xB4:
-            registers[target] = number
-        elif code == 0xBC:
-            registers[target] = registers[source]
-        elif code == 0x54:
-            registers[target] &= number
-        elif code == 0x74:
-            registers[target] >>= number
+        elif code in ARITHMETIC:
+            registers[target] = ARITHMETIC[code](registers[target], registers[source], number) & 0xFFFFFFFF
         elif (
             code == 0x05
             or (code == 0x56 and registers[target] != number)
@@ -151,6 +156,13 @@ def test_making_nodes_can_be_denied() -> None:
     with pytest.raises(Failure, match=r"^/linux/resources/devices/1: cgroup v1 cannot deny c 10:229 alone"):
         devices_v1.writes(devices_v1.rules({"devices": [NONE, single]}))
     devices_v1.writes(devices_v1.rules({"devices": [NONE, {**single, "access": "rwm"}]}))
+
+
+@pytest.mark.parametrize("numbers", [{"major": 0, "minor": 1 << 20 | 11}, {"major": 1 << 12 | 1, "minor": 11}])
+def test_numbers_that_no_device_has_are_no_other_s(numbers: dict[str, int]) -> None:
+    for rule in ({"allow": True, "access": "r"}, {"allow": True}):
+        rules = devices_v1.rules({"devices": [NONE, {"type": "c", **numbers, **rule}]})
+        assert not run(devices_bpf.program(rules), "c", 1, 11, "r")
 
 
 def test_a_privileged_container_may_everything() -> None:
