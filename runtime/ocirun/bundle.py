@@ -61,7 +61,7 @@ def read_open(fd: int, source: str, what: str) -> bytes:
     try:
         parts = []
         size = 0
-        while part := os.read(fd, 1 << 18):
+        while part := os.read(fd, 1 << 16):  # more would be mapped, and unmapped again, each time
             parts.append(part)
             size += len(part)
             if size > _LARGEST:

@@ -91,7 +91,8 @@ def release(entry: Entry, host: Host | None = None) -> list[str]:
     if record.get("cgroup"):
         from ocirun.linux import cgroup
 
-        cgroup.kill_all(record["cgroup"], signals.SIGKILL)
+        if not cgroup.remove_unused(record["cgroup"]):
+            cgroup.kill_all(record["cgroup"], signals.SIGKILL)
         problems += cgroup.remove(record["cgroup"])
     if record.get("intelRdt"):
         from ocirun.linux import intelrdt

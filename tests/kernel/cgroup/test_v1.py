@@ -296,9 +296,12 @@ def test_a_busy_cgroup_is_reported() -> None:
     problems = cgroup.remove(box.record)
     assert problems
     assert all("device or resource busy" in each for each in problems)
+    assert not cgroup.remove_unused(box.record)
     cgroup.kill_all(box.record, signal.SIGKILL)
     os.waitpid(pid, 0)
+    assert cgroup.remove_unused(box.record)
     assert cgroup.remove(box.record) == []
+    assert not any(os.path.exists(path) for path in box.record["paths"].values())
 
 
 def test_without_the_right_there_is_no_cgroup_unless_a_limit_wants_one(

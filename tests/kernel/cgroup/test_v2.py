@@ -225,6 +225,28 @@ def test_remove_waits_until_the_killed_are_gone() -> None:
     in_private_cgroup2(body)
 
 
+def test_what_nobody_uses_is_removed_without_a_look_who_is_in_it() -> None:
+    def body() -> None:
+        box = started(config())
+        top = Path(box.record["paths"]["unified"])
+        (top / "below").mkdir()
+        assert not cgroup.remove_unused(box.record)
+        cgroup.kill_all(box.record, signal.SIGKILL)
+        os.waitpid(box.host.pid, 0)
+        assert not cgroup.remove_unused(box.record), "there is another one in it"
+        (top / "below").rmdir()
+        made = box.record["made"]
+        box.record["made"] = []
+        assert not cgroup.remove_unused(box.record), "what it has not made stays"
+        box.record["made"] = made
+        assert top.exists()
+        assert cgroup.remove_unused(box.record)
+        assert not top.exists()
+        assert cgroup.remove(box.record) == []
+
+    in_private_cgroup2(body)
+
+
 def look(number: int, flags: int) -> int:
     """The errno of opening a node of that character device, 0 when it can be opened."""
     path = f"/tmp/ocirun-{os.getpid()}-node"  # on Debian /dev/shm is mounted nodev

@@ -209,6 +209,13 @@ def update(
     return updating.update(record, current, asked, facts, journal)
 
 
+def remove_unused(record: Record) -> bool:
+    """Remove what this container made and no process is in; whether nobody is left to be killed."""
+    from ocirun.linux.cgroup import removal
+
+    return removal.remove_unused(record)
+
+
 def remove(record: Record) -> list[str]:
     """Remove what this container made; returns what could not be done. Idempotent."""
     from ocirun.linux.cgroup import removal
