@@ -103,7 +103,7 @@ class Entry:
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
         try:
             parts = []
-            while part := os.read(fd, 1 << 20):
+            while part := os.read(fd, 1 << 16):
                 parts.append(part)
             return b"".join(parts)
         finally:

@@ -43,18 +43,28 @@ def clean(path: str) -> str:
 
 
 def openat2(dirfd: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2) (struct open_how, 3 × u64), close-on-exec; repeated when a rename raced with the walk (EAGAIN)."""
+    """openat2(2), close-on-exec."""
+    return raw.checked("openat2", _openat2(dirfd, path, flags, resolve, mode), os.fsdecode(path))
+
+
+def _openat2(dirfd: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
+    """With struct open_how, 3 × u64; repeated when a rename raced with the walk (EAGAIN). The negated errno else."""
     how = b"".join(number.to_bytes(8, "little") for number in (flags | os.O_CLOEXEC, mode, resolve))
     for _ in range(_EAGAIN_TRIES):
         fd = raw.syscall(raw.OPENAT2, dirfd, path, how, len(how))
         if fd != -11:
             break
-    return raw.checked("openat2", fd, os.fsdecode(path))
+    return fd
 
 
 def open_in_root(root: int, path: bytes, flags: int = O_PATH) -> int:
     """Open `path` as a process would whose root directory is `root`: symlinks and ``..`` cannot leave it."""
     return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def try_in_root(root: int, path: bytes) -> int:
+    """The same for what may be missing: the negated errno then, since an exception takes a tenth of a millisecond."""
+    return _openat2(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
 def make_directories(root: int, path: bytes, mode: int = 0o755, note: bool = True) -> int:

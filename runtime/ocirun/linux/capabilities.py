@@ -15,6 +15,7 @@ import os
 
 from ocirun import log
 from ocirun.kernel import process as kernel
+from ocirun.kernel import raw
 from ocirun.steps import InsideStep
 from ocirun_spec.names import CAPABILITIES
 
@@ -105,7 +106,7 @@ def plan(
 def cut_bounding(step: InsideStep, _scene: Scene) -> None:
     """Drop what is not wanted, and keep the permitted set over the coming setresuid(2)."""
     for number in step.args[0]:
-        kernel.prctl(kernel.PR_CAPBSET_DROP, number, name="PR_CAPBSET_DROP")
+        raw.checked("prctl", raw.syscall(raw.PRCTL, kernel.PR_CAPBSET_DROP, number, 0, 0, 0), "PR_CAPBSET_DROP")
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1, name="PR_SET_KEEPCAPS")
 
 

@@ -144,18 +144,21 @@ def _change(scene: Scene, parent: int, wanted: tuple[Any, ...], permissions: int
     """
     path, mode, number = wanted[:3]
     node = os.open(path.rpartition(b"/")[2], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    _verify(node, path, mode, number)
+    found = _verify(node, path, mode, number)
     place = b"self/fd/%d" % node
-    os.chown(place, uid, gid, dir_fd=scene.proc)
-    if permissions >= 0:
+    owned = uid in (-1, found.st_uid) and gid in (-1, found.st_gid)
+    if not owned:
+        os.chown(place, uid, gid, dir_fd=scene.proc)
+    if permissions >= 0 and not (owned and stat.S_IMODE(found.st_mode) == permissions):
         os.chmod(place, permissions, dir_fd=scene.proc)
     os.close(node)
 
 
-def _verify(node: int, path: bytes, mode: int, number: int) -> None:
+def _verify(node: int, path: bytes, mode: int, number: int) -> os.stat_result:
     found = os.fstat(node)
     if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
         raise raw.KernelError(_EEXIST, "fstat", f"{os.fsdecode(path)} exists and is something else")
+    return found
 
 
 def make_outside(step: OutsideStep, host: Host) -> None:
@@ -211,27 +214,25 @@ def link_standard(_step: InsideStep, scene: Scene) -> None:
     links = list(_SYMLINKS) if _exists(scene.root, b"proc/self/fd") else []
     if _exists(scene.root, b"dev/pts/ptmx"):
         links.append((b"ptmx", b"pts/ptmx"))
-        _remove_plain_ptmx(dev)
     for name, target in links:
         made = raw.syscall(raw.SYMLINKAT, target, dev, name)
+        if made == -_EEXIST and name == b"ptmx" and _remove_plain_ptmx(dev):
+            made = raw.syscall(raw.SYMLINKAT, target, dev, name)
         if made != -_EEXIST:
             raw.checked("symlinkat", made, os.fsdecode(name))
     os.close(dev)
 
 
-def _remove_plain_ptmx(dev: int) -> None:
-    """A device node ptmx in an image's own /dev belongs to another devpts: it makes room for the link."""
-    try:
-        if stat.S_ISCHR(os.stat("ptmx", dir_fd=dev, follow_symlinks=False).st_mode):
-            os.unlink("ptmx", dir_fd=dev)
-    except OSError as problem:
-        if problem.errno != 2:
-            raise
+def _remove_plain_ptmx(dev: int) -> bool:
+    """A device node ptmx in an image's own /dev belongs to another devpts: whether it has made room for the link."""
+    if not stat.S_ISCHR(os.stat("ptmx", dir_fd=dev, follow_symlinks=False).st_mode):
+        return False
+    os.unlink("ptmx", dir_fd=dev)
+    return True
 
 
 def _exists(root: int, path: bytes) -> bool:
-    try:
-        os.close(files.open_in_root(root, path))
-    except raw.KernelError:
-        return False
-    return True
+    fd = files.try_in_root(root, path)
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
