@@ -7,6 +7,9 @@ listed in ALLOWED, for success and for every failure.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +175,20 @@ def test_run_looks_at_nothing_of_the_image(baited: Box, name: str, options: tupl
     trace, _said = traced(baited, code, "run", *options, "--bundle", bundle, baited.ident)
     assert_only_allowed(baited, trace, *extra)
     assert not extra or trace.named & set(extra), "the trace shows nothing of what the runtime has to look at"
+
+
+def test_device_rules_hold_for_what_the_runtime_opens(box: Box) -> None:
+    """Opening some devices does something: a watchdog begins to wait."""
+    facility.need(facility.strace)
+    config = plain_config("true")
+    config["linux"]["resources"]["devices"] = [{"allow": False, "type": "c", "major": 1, "minor": 5, "access": "rw"}]
+    bundle = box.write(config)
+    passwd = box.rootfs / "etc" / "passwd"
+    passwd.unlink()
+    os.mknod(passwd, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    output = box.base / "trace"
+    box.raw(*strace(output, box.command("run", "--bundle", str(bundle), box.ident))).ok()
+    assert re.findall(r'"/etc/passwd", O_RDONLY.* = (.*)', output.read_text()) == ["-1 EPERM (Operation not permitted)"]
 
 
 @pytest.mark.parametrize("call", INJECTED)

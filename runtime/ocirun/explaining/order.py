@@ -19,6 +19,8 @@ ORDER: Final = (
     ("seccomp.provide", "cgroup.create", "what can be refused is refused before anything is made"),
     ("cgroup.create", "cgroup.limit", "the limits are files of the cgroup"),
     ("cgroup.create", "cgroup.allow_devices", "the rules belong to the cgroup"),
+    ("cgroup.allow_devices", "lifecycle.ask_for_hooks", "some hooks change the rules"),
+    ("cgroup.allow_devices", "program.complete_home", "the image's file may be a device of the host"),
     ("cgroup.create", "mounts.describe_cgroup", "it shows what was just made"),
     ("cgroup.create", "intelrdt.make", "it is taken back in the opposite order"),
     ("idmap.write_map", "cgroup.close_doors", "nothing is root before it is mapped"),
