@@ -28,12 +28,12 @@ gzip -9nc release/changelog >"$doc/changelog.gz"
 install -D -m 644 release/lintian-overrides "$root/usr/share/lintian/overrides/ocirun"
 install -m 755 release/postinst release/prerm "$root/DEBIAN/"
 
-# Of the launcher and the extension modules: what they are linked with, and from which version on.
+# Of the companion and the extension modules: what they are linked with, and from which version on.
 printf 'Source: ocirun\n\nPackage: ocirun\nArchitecture: any\n' >"$work/debian/control"
-linked=$(cd "$work" && find root/usr/lib -type f \( -name launcher -o -name '*.so' \) -print0 | sort -z |
+linked=$(cd "$work" && find root/usr/lib -type f \( -name companion -o -name '*.so' \) -print0 | sort -z |
     xargs -0 dpkg-shlibdeps -O 2>shlibdeps.log | sed -n 's/^shlibs:Depends=//p')
 # Frozen into the launcher, or linked statically.
-inside=$(dpkg-query -W -f='${source:Package} (= ${source:Version})\n' python3.11-minimal libexpat1-dev zlib1g-dev | sort -u | paste -sd, | sed 's/,/, /g')
+inside=$(dpkg-query -W -f='${source:Package} (= ${source:Version})\n' libc6-dev python3.11-minimal libexpat1-dev zlib1g-dev | sort -u | paste -sd, | sed 's/,/, /g')
 size=$(find "$root/usr" -printf '%y %s\n' | awk '{ total += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print total }')
 cat >"$root/DEBIAN/control" <<EOF
 Package: ocirun

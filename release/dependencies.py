@@ -36,7 +36,12 @@ LISTS = {
     "VM": "emulated machines",
     "DEB": "Debian package, at build",
 }
-INSIDE = {"python3-dev": "python3.11-minimal", "libexpat1-dev": "libexpat1", "zlib1g-dev": "zlib1g"}
+INSIDE = {
+    "libc6-dev": "libc6",
+    "python3-dev": "python3.11-minimal",
+    "libexpat1-dev": "libexpat1",
+    "zlib1g-dev": "zlib1g",
+}
 """What is linked statically, and the package that has its licence on every machine with the Debian package."""
 
 

@@ -22,6 +22,10 @@ import posix
 import sys
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
 # What the interpreter loads before any of our code runs, by the name it is looked up with.
 BOOTSTRAP = {
     "_frozen_importlib": "importlib._bootstrap",
@@ -204,10 +208,16 @@ def prepared(source: str, relative: Path, names: set[str]) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
+def unlined(code: CodeType) -> CodeType:
+    """The code without its table of line numbers: no traceback is ever shown."""
+    consts = tuple(unlined(each) if isinstance(each, type(code)) else each for each in code.co_consts)
+    return code.replace(co_linetable=b"", co_consts=consts)
+
+
 def compiled(name: str, tree: ast.Module) -> bytes:
     """The marshalled code object of one module."""
     flags = __future__.annotations.compiler_flag
-    code = compile(tree, f"<frozen {name}>", "exec", flags=flags, dont_inherit=True, optimize=2)
+    code = unlined(compile(tree, f"<frozen {name}>", "exec", flags=flags, dont_inherit=True, optimize=2))
     # Which objects marshal writes as references depends on who else holds them; a round trip leaves the code's own.
     return marshal.dumps(marshal.loads(marshal.dumps(code)))
 

@@ -13,6 +13,7 @@ struct seal {
 
 /* seal.c: returns in a process whose executable cannot be opened for writing; otherwise exits with status 1. */
 void seal_executable(char **argv, struct seal *seal);
+void start_companion(char **argv) __attribute__((noreturn));
 void die(const char *doing, int error) __attribute__((noreturn));
 
 /* main.c */
@@ -25,13 +26,14 @@ int has_snapshot(void);
 void wake_up(void);
 void hold_still(char **modules) __attribute__((noreturn));
 
-/* module.c: the built-in module _ocirun. */
+/* module.c: the built-in module _ocirun, and others that are libraries elsewhere. */
 extern struct seal launcher_seal;
 extern char launcher_library[];
 void remember_words(int argc, char **argv);
 PyMODINIT_FUNC PyInit__ocirun(void);
 int prepare_imports(void);
 int describe(PyObject *module);
+PyMODINIT_FUNC PyInit__typing_built_in(void);
 
 /* json.c */
 PyObject *read_json(PyObject *text, PyObject *refused);

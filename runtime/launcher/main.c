@@ -16,6 +16,9 @@
 #ifndef ENTRY
 #define ENTRY "ocirun.cli"
 #endif
+/* What the launcher asks its companion, with the word ANSWER. */
+#define ANSWERING "ocirun.answering"
+#define ANSWER "--answer"
 
 /* Every later open() would land on a closed 0, 1 or 2, and be taken for standard input, output or error. */
 static void open_standard_fds(void)
@@ -75,7 +78,7 @@ void start_python(void)
     preconfig.utf8_mode = 1;
     preconfig.configure_locale = 0;
     check(Py_PreInitialize(&preconfig));
-    if (PyImport_AppendInittab("_ocirun", PyInit__ocirun) < 0)
+    if (PyImport_AppendInittab("_ocirun", PyInit__ocirun) < 0 || PyImport_AppendInittab("_typing", PyInit__typing_built_in) < 0)
         die("start of the interpreter", ENOMEM);
 
     PyConfig config;
@@ -143,13 +146,14 @@ static void end_interrupted(void)
 
 static int run_main(int argc, char **argv)
 {
+    const char *entry = !has_snapshot() && argc > 2 && strcmp(argv[1], ANSWER) == 0 ? ANSWERING : ENTRY;
     PyObject *arguments = PyList_New(0);
     for (int i = 1; arguments && i < argc; i++) {
         PyObject *argument = PyUnicode_DecodeUTF8(argv[i], (Py_ssize_t)strlen(argv[i]), "surrogateescape");
         if (!argument || PyList_Append(arguments, argument) < 0)
             Py_CLEAR(arguments);
     }
-    PyObject *cli = arguments ? PyImport_ImportModule(ENTRY) : NULL;
+    PyObject *cli = arguments ? PyImport_ImportModule(entry) : NULL;
     PyObject *result = cli ? PyObject_CallMethod(cli, "main", "O", arguments) : NULL;
     long status = result ? PyLong_AsLong(result) : -1;
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {

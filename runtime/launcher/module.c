@@ -9,6 +9,7 @@
 #include <internal/pycore_pylifecycle.h>
 #include <linux/sched.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -128,10 +129,11 @@ static PyObject *find_spec(PyObject *module, PyObject *args)
 }
 
 /* Where the kernel has put the command line and the environment: one string behind the other. */
-static char *words_begin, *words_end;
+static char *words_begin, *words_end, **command_line;
 
 void remember_words(int argc, char **argv)
 {
+    command_line = argv;
     words_begin = words_end = argv[0];
     for (int i = 0; i < argc && argv[i] == words_end; i++)
         words_end += strlen(argv[i]) + 1;
@@ -151,7 +153,35 @@ static PyObject *forget(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* Goes on as the companion, which can load libraries, with these words or the same command line; returns where this program can. */
+static PyObject *begin_again(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    char *words[8] = {launcher_seal.installed};
+    (void)module;
+    if (!has_snapshot())
+        Py_RETURN_NONE;
+    if (count == 0)
+        start_companion(command_line);
+    for (Py_ssize_t i = 0; i < count && i < 6; i++)
+        if (!(words[i + 1] = (char *)PyUnicode_AsUTF8(args[i])))
+            return NULL;
+    start_companion(words);
+}
+
+/* Memory that the processes share that this one makes. */
+static PyObject *shared(PyObject *module, PyObject *wanted)
+{
+    size_t size = PyLong_AsSize_t(wanted);
+    (void)module;
+    if (PyErr_Occurred())
+        return NULL;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? PyErr_SetFromErrno(PyExc_OSError) : PyMemoryView_FromMemory(memory, (Py_ssize_t)size, PyBUF_WRITE);
+}
+
 static PyMethodDef methods[] = {
+    {"begin_again", (PyCFunction)(void (*)(void))begin_again, METH_FASTCALL, NULL},
+    {"shared", shared, METH_O, NULL},
     {"forget", forget, METH_NOARGS, NULL},
     {"complete", complete, METH_NOARGS, NULL},
     {"find_spec", find_spec, METH_VARARGS, NULL},
@@ -186,6 +216,20 @@ PyMODINIT_FUNC PyInit__ocirun(void)
     if (module && (PyModule_AddStringConstant(module, "version", OCIRUN_VERSION) < 0 || describe(module) < 0))
         Py_CLEAR(module);
     return module;
+}
+
+/* typing(3) takes one function from here, which is a library up to Python 3.11, and built in after it. */
+static PyObject *identity(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return Py_NewRef(object);
+}
+
+PyMODINIT_FUNC PyInit__typing_built_in(void)
+{
+    static PyMethodDef functions[] = {{"_idfunc", identity, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+    static struct PyModuleDef typing = {PyModuleDef_HEAD_INIT, "_typing", NULL, -1, functions, NULL, NULL, NULL, NULL};
+    return PyModule_Create(&typing);
 }
 
 /* What the second phase would bring, and the first is used with: the state of signals, without which _signal cannot be loaded

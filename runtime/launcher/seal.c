@@ -97,13 +97,40 @@ static int sealed_copy(int self)
     return fd;
 }
 
-/* The launcher lies in <prefix>/lib/ocirun/; what is installed for callers is <prefix>/bin/ocirun, made by entry.c. */
+/* Launcher and companion lie in <prefix>/lib/ocirun/; what is installed for callers is <prefix>/bin/ocirun, made by entry.c. */
 static void to_entry(char *path)
 {
-    static const char place[] = "/lib/ocirun/launcher";
-    size_t length = strlen(path);
-    if (length >= sizeof place - 1 && strcmp(path + length - (sizeof place - 1), place) == 0)
-        strcpy(path + length - (sizeof place - 1), "/bin/ocirun");
+    static const char *const places[] = {"/lib/ocirun/launcher", "/lib/ocirun/companion"};
+    for (int i = 0; i < 2; i++) {
+        size_t length = strlen(path), end = strlen(places[i]);
+        if (length >= end && strcmp(path + length - end, places[i]) == 0)
+            strcpy(path + length - end, "/bin/ocirun");
+    }
+}
+
+/* Returns with errno where the kernel refuses. */
+static void run(int fd, const char *path, char **argv)
+{
+    for (int i = 0; i < EXECVE_TRIES; i++) { /* entry.c says why ETXTBSY passes */
+        syscall(SYS_execveat, fd, path, argv, environ, AT_EMPTY_PATH);
+        if (errno != ETXTBSY)
+            break;
+        sched_yield();
+    }
+}
+
+/* The launcher that can load libraries, in place of this one. */
+void start_companion(char **argv)
+{
+    char path[PATH_MAX + sizeof "/companion"];
+    snprintf(path, sizeof path, "%s/companion", launcher_library);
+    int file = open(path, O_PATH | O_CLOEXEC), tree = file < 0 ? -1 : readonly_mount(file);
+    if (tree >= 0) {
+        argv[0] = launcher_seal.installed;
+        run(tree, "", argv);
+    }
+    run(AT_FDCWD, path, argv);
+    die("run the companion of the launcher: execveat", errno);
 }
 
 void seal_executable(char **argv, struct seal *seal)
@@ -137,11 +164,6 @@ void seal_executable(char **argv, struct seal *seal)
         fd = sealed_copy(self);
     argv[0] = installed;
     /* SECURITY: there is no way on from here without the seal: a failing execveat ends the program. */
-    for (int i = 0; i < EXECVE_TRIES; i++) { /* entry.c says why ETXTBSY passes */
-        syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
-        if (errno != ETXTBSY)
-            break;
-        sched_yield();
-    }
+    run(fd, "", argv);
     die("run the sealed executable: execveat", errno);
 }

@@ -21,11 +21,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ALIGNMENT (1 << 14) /* of the pools of Python's allocator of objects (POOL_SIZE) */
+#define PAGE 4096
+#define OFTEN (2 << 20)
+#ifdef APART /* for training.py: each block has pages of its own */
+#define UNIT PAGE
+#define REGION (256 << 20)
+#else
+#define UNIT sizeof(struct header)
 #define REGION (8 << 20)
+#endif
 
-/* snapshot.py leaves out what was not used at its end, so it has to be the last of the data: linked last. */
-static char region[REGION], *next_free = region;
+/* Where memory comes from while the snapshot is taken: what commands write to at the beginning, then what they do not (place).
+ * A section of its own, for training.py, and because snapshot.py leaves out what was not used at its end. */
+static char region[OFTEN + REGION] __attribute__((section(".bss.region"), aligned(PAGE)));
+static char *next_free[] = {region, region + OFTEN}, *const ends[] = {region + OFTEN, region + sizeof region};
 static enum { ABSENT, BEING_TAKEN, TAKEN } state;
 
 int has_snapshot(void)
@@ -33,27 +42,17 @@ int has_snapshot(void)
     return state == TAKEN;
 }
 
-static void *from_region(size_t size, size_t alignment)
-{
-    char *block = (char *)(((uintptr_t)next_free + alignment - 1) & ~(alignment - 1));
-    if (size > (size_t)(region + REGION - block))
-        die("take the snapshot: the region is too small", ENOMEM);
-    next_free = block + size;
-    return block;
-}
-
 static int in_region(const void *block)
 {
-    return (const char *)block >= region && (const char *)block < region + REGION;
+    return (const char *)block >= region && (const char *)block < region + sizeof region;
 }
 
-/* What Python calls in place of malloc(3) and its kin (ld's --wrap). A block of the region has its size before it. What is
- * freed while the snapshot is taken serves again, the first that is large enough, so that it has few holes. */
+/* What Python calls in place of malloc(3) and its kin (ld's --wrap), and of its own allocators too while the snapshot is taken.
+ * A block of the region has this before it: its size, and which allocation it is of those made since the module was begun. */
 struct header {
-    size_t size;
-    struct header *next;
+    unsigned size, serial;
+    struct header *next; /* of those that are free */
 } __attribute__((aligned(16)));
-static struct header *freed;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -64,17 +63,51 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
+/* A process that begins with the snapshot has to copy each page that it writes to, and Python writes to each object that it
+ * uses, to count the references. layout.txt has which allocations those are, found by training.py: (first, end) of serial
+ * numbers, sorted. */
+static unsigned serial, (*written)[2], (*end_of_written)[2];
+
+#define SERIALS 20 /* bits of the serial number that count within a module */
+#define SIZES 64   /* so many sizes of 16 bytes have lists of their own */
+static struct header *freed[2][SIZES + 1];
+
+static int often(void)
+{
+    while (written < end_of_written && (*written)[1] <= serial)
+        written++;
+    return written < end_of_written && (*written)[0] <= serial;
+}
+
+static struct header **list_of(int zone, size_t size)
+{
+    size_t class = (size + 15) / 16;
+    return &freed[zone][class < SIZES ? class : SIZES];
+}
+
+/* What was freed serves again, if it is as large as it has to be and not twice as large, so that there are few holes. */
+static struct header *place(int zone, size_t size)
+{
+    for (struct header **link = list_of(zone, size), *each; (each = *link); link = &each->next)
+        if (each->size >= size && each->size < 2 * size) {
+            *link = each->next;
+            return each;
+        }
+    struct header *header = (struct header *)(((uintptr_t)next_free[zone] + UNIT - 1) & ~(UNIT - 1));
+    size = (size + 15) & ~(size_t)15;
+    if (size > (size_t)(ends[zone] - (char *)(header + 1)))
+        die("take the snapshot: the region is too small", ENOMEM);
+    next_free[zone] = (char *)(header + 1) + size;
+    header->size = (unsigned)size;
+    return header;
+}
+
 void *__wrap_malloc(size_t size)
 {
     if (state != BEING_TAKEN)
         return __real_malloc(size);
-    for (struct header **link = &freed, *each; (each = *link); link = &each->next)
-        if (each->size >= size && each->size < 2 * size) {
-            *link = each->next;
-            return each + 1;
-        }
-    struct header *header = from_region(sizeof *header + size, sizeof *header);
-    header->size = size;
+    struct header *header = place(often() ? 0 : 1, size ? size : 1);
+    header->serial = serial++;
     return header + 1;
 }
 
@@ -87,7 +120,7 @@ void *__wrap_calloc(size_t count, size_t size)
 
 void *__wrap_realloc(void *block, size_t size)
 {
-    if (!in_region(block) && state != BEING_TAKEN)
+    if (!in_region(block) && (block || state != BEING_TAKEN))
         return __real_realloc(block, size);
     void *larger = __wrap_malloc(size);
     size_t had = block ? ((struct header *)block - 1)->size : 0;
@@ -103,8 +136,9 @@ void __wrap_free(void *block)
     if (!in_region(block)) {
         __real_free(block);
     } else if (state == BEING_TAKEN) {
-        header->next = freed;
-        freed = header;
+        struct header **list = list_of((char *)header < region + OFTEN ? 0 : 1, header->size);
+        header->next = *list;
+        *list = header;
     }
 }
 
@@ -116,13 +150,37 @@ pthread_t __wrap_pthread_self(void)
     return state == BEING_TAKEN ? 0 : __real_pthread_self();
 }
 
+static void *object_malloc(void *context, size_t size)
+{
+    (void)context;
+    return __wrap_malloc(size);
+}
+
+static void *object_calloc(void *context, size_t count, size_t size)
+{
+    (void)context;
+    return __wrap_calloc(count, size);
+}
+
+static void *object_realloc(void *context, void *block, size_t size)
+{
+    (void)context;
+    return __wrap_realloc(block, size);
+}
+
+static void object_free(void *context, void *block)
+{
+    (void)context;
+    __wrap_free(block);
+}
+
 /* The first MiB of objects, which a start fills, is mapped at once where there is no snapshot: 256 page faults less. */
 static void *map_arena(void *context, size_t size)
 {
     static int populate = MAP_POPULATE;
     (void)context;
     if (state == BEING_TAKEN)
-        return from_region(size, ALIGNMENT);
+        return place(1, size) + 1;
     void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (has_snapshot() ? 0 : populate), -1, 0);
     populate = 0;
     return arena == MAP_FAILED ? NULL : arena;
@@ -141,16 +199,48 @@ void prepare_memory(void)
     PyObject_SetArenaAllocator(&allocator);
 }
 
+/* The ranges of serial numbers, from standard input. */
+static void read_layout(void)
+{
+    enum { MOST = 1 << 16 };
+    size_t got = 0;
+    char *ranges = __real_malloc(MOST);
+    for (ssize_t count = 1; ranges && count > 0 && got < MOST; got += (size_t)count)
+        if ((count = read(STDIN_FILENO, ranges + got, MOST - got)) < 0)
+            die("take the snapshot: read the layout", errno);
+    written = (void *)ranges;
+    end_of_written = written + got / sizeof *written;
+}
+
 /* For ./dev build alone: a launcher that has a snapshot takes no other. It is killed when its memory has been read. */
 void hold_still(char **modules)
 {
+    static const PyMemAllocatorDomain domains[] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+    PyMemAllocatorEx own[2], of_region = {NULL, object_malloc, object_calloc, object_realloc, object_free};
+    read_layout();
+    for (int i = 0; i < 2; i++) {
+        PyMem_GetAllocator(domains[i], &own[i]);
+        PyMem_SetAllocator(domains[i], &of_region);
+    }
     state = BEING_TAKEN;
     start_python();
-    for (; *modules; modules++)
+    for (unsigned number = 1; *modules; modules++, number++) {
+        serial = number << SERIALS;
         if (!PyImport_ImportModule(*modules)) {
             report_exception();
             _exit(1);
         }
+    }
+    PyGC_Enable();
+    PyGC_Collect(); /* with garbage also go the stores of freed objects, so that new ones come to lie on new pages */
+    PyGC_Disable();
+    for (int i = 0; i < 2; i++)
+        PyMem_SetAllocator(domains[i], &own[i]);
+    /* The arena of the objects to come, at the end, so that it is not in the file but memory without content. */
+    unsigned all[][2] = {{0, UINT_MAX}};
+    written = all, end_of_written = all + 1;
+    PyObject_Free(PyObject_Malloc(1));
+    written = end_of_written = NULL;
     PyThreadState_Get()->native_thread_id = 0;
     state = TAKEN;
     if (write(STDOUT_FILENO, "", 1) == 1)

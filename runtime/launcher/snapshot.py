@@ -4,8 +4,8 @@
 modules of LIST loaded (one a line, before the colon; all that hot commands load). Only the standard library; the same
 launcher and list give the same bytes.
 
-Two things of the data segment stay as they were: what the dynamic linker makes read-only (PT_GNU_RELRO), and each place
-that it writes to (relocations), since it does so again in each process.
+Taken along is what `dev` has linked into the sections of HELD: the data of the program and of Python. That of libc
+stays as in the file: it begins anew in each process.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr of elf(5)
 SEGMENT: Final = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
-ENTRY: Final = struct.Struct("<QQ")  # Elf64_Dyn
-RELOCATION: Final = struct.Struct("<QQq")  # Elf64_Rela
-SYMBOL: Final = struct.Struct("<IBBHQQ")  # Elf64_Sym
-PT_LOAD, PT_DYNAMIC, PT_GNU_RELRO = 1, 2, 0x6474E552
-PF_W: Final = 2
-DT_PLTRELSZ, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_JMPREL = 2, 6, 7, 8, 23
-COPY: Final = {62: 5, 183: 1024}
-"""R_X86_64_COPY and R_AARCH64_COPY, by e_machine: the relocations of as many bytes as their symbol has."""
+SECTION: Final = struct.Struct("<IIQQQQIIQQ")  # Elf64_Shdr
+PT_LOAD, PF_W = 1, 2
+HELD: Final = (b".held", b".held_bss", b".held_region", b".PyRuntime")
+INTERPRETER: Final = "-"
+"""What layout.txt calls what is allocated before the first module is loaded."""
+RANGE: Final = struct.Struct("<II")
+SERIALS: Final = 20
+"""So many bits of a serial number count within a module; those above are the module's number (snapshot.c)."""
 
 
 class Executable:
@@ -39,61 +39,49 @@ class Executable:
         self.path = path
         self.content = path.read_bytes()
         head = HEADER.unpack_from(self.content)
-        self.machine, self._place, count = head[2], head[5], head[10]
-        self.segments = [list(SEGMENT.unpack_from(self.content, self._place + SEGMENT.size * i)) for i in range(count)]
-        _, _, _, relro, _, _, size, _ = self.only(PT_GNU_RELRO)
-        self.data = self.only(PT_LOAD, PF_W)
-        self.begin = relro + size
-        """The address from which on memory is taken along; a page's beginning."""
-        self.end = self.data[3] + self.data[6]
+        place, count = head[5], head[10]
+        segments = (list(SEGMENT.unpack_from(self.content, place + SEGMENT.size * i)) for i in range(count))
+        self.place, self.data = next(
+            (place + SEGMENT.size * i, each) for i, each in enumerate(segments) if each[0] == PT_LOAD and each[1] & PF_W
+        )
+        """The segment of data; the place of its header, which is type, flags, offset, address, -, sizes, alignment."""
 
-    def only(self, kind: int, flags: int = 0) -> list[int]:
-        """The one segment of this kind and flags: type, flags, offset, address, -, size in file, size, alignment."""
-        (found,) = (each for each in self.segments if each[0] == kind and each[1] & flags == flags)
-        return found
+    def sections(self, wanted: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
+        """Those with such a name, as (address, size)."""
+        head = HEADER.unpack_from(self.content)
+        place, count, names = head[6], head[12], head[13]
+        sections = [SECTION.unpack_from(self.content, place + SECTION.size * i) for i in range(count)]
+        for name, _, _, address, _, size, *_ in sections:
+            begin = sections[names][4] + name
+            if self.content[begin : self.content.index(b"\0", begin)] in wanted:
+                yield address, size
 
-    def read(self, address: int, size: int) -> bytes:
-        """What the file has for these addresses, zeros where it has nothing (bss)."""
-        for _, _, offset, start, _, there, length, _ in (each for each in self.segments if each[0] == PT_LOAD):
-            if start <= address < start + length:
-                place = address - start
-                return self.content[offset + place : offset + min(place + size, there)].ljust(size, b"\0")
-        raise ValueError(f"no segment holds the address {address:#x}")
-
-    def relocated(self) -> Iterator[tuple[int, int]]:
-        """What the dynamic linker writes to, as (address, size)."""
-        _, _, _, dynamic, _, length, _, _ = self.only(PT_DYNAMIC)
-        table = dict(ENTRY.iter_unpack(self.read(dynamic, length)))
-        for start, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
-            for address, info, _ in RELOCATION.iter_unpack(self.read(table[start], table[size])):
-                symbol = self.read(table[DT_SYMTAB] + SYMBOL.size * (info >> 32), SYMBOL.size)
-                yield address, SYMBOL.unpack(symbol)[5] if info & 0xFFFFFFFF == COPY[self.machine] else 8
-
-    def snapshot(self, modules: list[str]) -> bytes:
-        """The memory from `begin` on of a process that has got so far, without what it did not use at the end."""
+    def snapshot(self, modules: list[str], layout: bytes) -> bytes:
+        """The data segment of a process that has got so far, without what it did not use at the end."""
+        _, _, offset, start, _, length, size, _ = self.data
+        taken = bytearray(self.content[offset : offset + length].ljust(size, b"\0"))
         command = [str(self.path), "--hold-still", *modules]
-        with subprocess.Popen(command, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as held:
+        with subprocess.Popen(command, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             try:
-                if not held.stdout or held.stdout.read(1) != b"\0":
+                if process.stdin:
+                    process.stdin.write(layout)
+                    process.stdin.close()
+                if not process.stdout or process.stdout.read(1) != b"\0":
                     raise SystemExit("the launcher has not got so far that a snapshot can be taken")
-                with Path(f"/proc/{held.pid}/mem").open("rb") as memory:
-                    memory.seek(self.begin)
-                    taken = bytearray(memory.read(self.end - self.begin))
+                with Path(f"/proc/{process.pid}/mem").open("rb") as memory:
+                    for address, size in self.sections(HELD):
+                        memory.seek(address)
+                        taken[address - start : address - start + size] = memory.read(size)
             finally:
-                held.kill()
-        for address, size in self.relocated():
-            if self.begin <= address < self.end:
-                taken[address - self.begin : address - self.begin + size] = self.read(address, size)
+                process.kill()
         return bytes(taken.rstrip(b"\0"))
 
     def with_data(self, taken: bytes) -> bytes:
-        """The file, with this from `begin` on in its data segment, which moves to the end of the file."""
-        kept = self.read(self.data[3], self.begin - self.data[3])
+        """The file with this as its data segment, which moves to the end of the file."""
         offset = len(self.content) + (self.data[3] - len(self.content)) % self.data[7]
-        self.data[2], self.data[5] = offset, len(kept) + len(taken)
-        content = bytearray(self.content.ljust(offset, b"\0") + kept + taken)
-        for index, segment in enumerate(self.segments):
-            SEGMENT.pack_into(content, self._place + SEGMENT.size * index, *segment)
+        self.data[2], self.data[5] = offset, len(taken)
+        content = bytearray(self.content.ljust(offset, b"\0") + taken)
+        SEGMENT.pack_into(content, self.place, *self.data)
         head = list(HEADER.unpack_from(content))
         head[6] = head[12] = head[13] = 0  # the table of sections does not fit any more, and nobody needs it
         HEADER.pack_into(content, 0, *head)
@@ -106,17 +94,35 @@ def differences(one: bytes, other: bytes, begin: int) -> str:
     return f"{len(places)} words differ: {' '.join(f'{place:#x}' for place in places[:20])}"
 
 
+def in_order(listed: Path) -> list[str]:
+    """The modules of a list, as they are loaded: what most commands need lies together."""
+    lines = listed.read_text(encoding="utf-8").splitlines()
+    lines.sort(key=lambda line: -len(line.split()))
+    return [line.partition(":")[0] for line in lines]
+
+
+def ranges(layout: Path, modules: list[str]) -> bytes:
+    """What training has found, as the launcher reads it: (first, end) of serial numbers, sorted."""
+    found = []
+    for line in layout.read_text(encoding="utf-8").splitlines():
+        name, *parts = line.split()
+        number = modules.index(name) + 1 if name in modules else 0
+        if number or name == INTERPRETER:
+            for part in parts:
+                first, _, last = part.partition("-")
+                found.append((number << SERIALS | int(first), (number << SERIALS | int(last or first)) + 1))
+    return b"".join(RANGE.pack(*each) for each in sorted(found))
+
+
 def main(arguments: list[str]) -> int:
     """See the module."""
-    launcher, output, listed = map(Path, arguments)
-    lines = listed.read_text(encoding="utf-8").splitlines()
-    # What most commands need lies together, so that each finds its own on few pages.
-    lines.sort(key=lambda line: -len(line.split()))
-    modules = [line.partition(":")[0] for line in lines]
+    launcher, output, listed, layout = map(Path, arguments)
+    modules = in_order(listed)
     executable = Executable(launcher)
-    taken, again = executable.snapshot(modules), executable.snapshot(modules)
+    wanted = ranges(layout, modules)
+    taken, again = (executable.snapshot(modules, wanted) for _ in range(2))
     if taken != again:
-        raise SystemExit(f"the snapshot is not the same twice: {differences(taken, again, executable.begin)}")
+        raise SystemExit(f"the snapshot is not the same twice: {differences(taken, again, executable.data[3])}")
     output.write_bytes(executable.with_data(taken))
     return 0
 

@@ -112,17 +112,15 @@ def _from_file(path: str, source: str) -> dict[str, Any]:
 
 def _explained(text: str, source: str, pointer: str) -> Failure:
     """The problems in the words that a configuration's have: they are looked for in one with these resources."""
-    from ocirun import cold
+    from ocirun import cold, explained
 
     cold.enable()
     from dataclasses import replace
 
-    from ocirun_spec import problems
-
     head = '{"ociVersion": "1.0.0", "root": {"path": "/"}, "linux": {"resources":\n'
     found = [
         replace(each, line=each.line - 1, pointer=each.pointer.removeprefix(_BASE))
-        for each in problems.explain(f"{head}{text}\n}}}}", source)
+        for each in explained.problems(f"{head}{text}\n}}}}", source)
         if each.severity == "error" and each.pointer.startswith(_BASE)
     ]
     return bundle.told(found) if found else Failure("not acceptable", where=f"{source}: {pointer or '/'}")

@@ -84,12 +84,9 @@ def read_open_json(fd: int, source: str, what: str) -> tuple[str, Any]:
 
 def _explained(path: str, text: str, pointer: str) -> Failure:
     """All problems of a refused file, the first one as the sentence and the others below."""
-    from ocirun import cold
+    from ocirun import explained
 
-    cold.enable()
-    from ocirun_spec import problems
-
-    found = [problem for problem in problems.explain(text, path) if problem.severity == "error"]
+    found = [problem for problem in explained.problems(text, path) if problem.severity == "error"]
     return told(found) if found else Failure("not acceptable", where=f"{path}: {pointer}")
 
 

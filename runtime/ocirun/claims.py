@@ -8,7 +8,6 @@ as a part of the program: its version is among the annotations, and of seccomp i
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import sys
 from typing import Any, Final
@@ -131,6 +130,8 @@ def _library() -> Any:
 
 def library_version() -> str:
     """libseccomp's own version (seccomp_version(3)), e.g. ``2.5.4``."""
+    import ctypes
+
     ask = ctypes.CDLL("libseccomp.so.2").seccomp_version
     ask.restype = ctypes.POINTER(ctypes.c_uint * 3)
     return ".".join(str(number) for number in ask().contents)

@@ -131,8 +131,12 @@ def _run(words: list[str], general: Arguments, about: list[str]) -> int:
         log.write_all(1, manual.overview())
         return 0
     name = general.positionals[0]
-    _open_log(general)
     command = next((each for each in options.COMMANDS if each.name == name), None)
+    if command and command.library:
+        from ocirun import cold
+
+        cold.begin_again()
+    _open_log(general)
     if command is None:
         from ocirun.manual import mistakes
 

@@ -40,6 +40,19 @@ def enable() -> None:
             sys.path.append(folder)
 
 
+def begin_again(*words: str) -> None:
+    """In the launcher, which is linked statically: go on as its companion, which can load libraries.
+
+    With these words as the command line, or, before anything is done, with the same. Returns wherever a library can be
+    loaded.
+    """
+    try:
+        from _ocirun import begin_again
+    except ImportError:
+        return
+    begin_again(*words)
+
+
 def check(folder: str, owners: tuple[int, ...]) -> None:
     """Refuse a folder that others can write to, or that belongs to none of `owners` (uids).
 

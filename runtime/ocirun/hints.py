@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 2000
 """Milliseconds that a person would wait for a hint."""
+_LIBRARY = "/linux/seccomp"
+"""What only a process that can load libseccomp can say something about."""
 _PARTS = ("/root", "/process", "/mounts", "/hooks", "/linux")
 
 
@@ -34,9 +36,23 @@ def add(problem: Failure, bundle: Bundle) -> None:
         return
     try:
         cold.enable()
-        problem.hint = _looked(lambda: _found(problem.where, bundle))
+        if problem.where.startswith(_LIBRARY):
+            from ocirun import answering
+
+            problem.hint = answering.ask(__name__, problem.where, bundle.path, bundle.text) or ""
+        else:
+            problem.hint = _looked(lambda: _found(problem.where, bundle))
     except Exception:  # noqa: BLE001 - no hint is worth the sentence
         return
+
+
+def answer(where: str, path: str, text: str) -> str:
+    """The hint for a failure there, of the bundle with this path and configuration."""
+    from ocirun.bundle import Bundle
+    from ocirun_spec import jsontext
+
+    cold.enable()
+    return _found(where, Bundle(path, text, jsontext.loads(text)))
 
 
 def of_container(problem: Failure, entry: Entry) -> None:

@@ -54,6 +54,18 @@ def open_descriptor(fd: int) -> None:
     _log.fd, _log.json, _log.alone = fd, True, True
 
 
+def handed() -> tuple[str, str, str]:
+    """For a process that is executed and should log to the same place: `take` understands it there."""
+    if to_file():
+        os.set_inheritable(_log.fd, True)
+    return str(_log.fd), str(_log.threshold), "json" if _log.json else "text"
+
+
+def take(fd: str, threshold: str, style: str) -> None:
+    """Log where the process did that has handed this over."""
+    _log.fd, _log.threshold, _log.json = int(fd), int(threshold), style == "json"
+
+
 def close() -> None:
     """Stop logging: a container's process has nothing to say."""
     if _log.fd != 2:

@@ -67,18 +67,16 @@ class Asked:
 
     def _explained(self, config: dict[str, Any], pointer: str) -> Failure:
         """The problems in the words that a configuration's have: they are looked for in one with these mounts."""
-        from ocirun import cold
+        from ocirun import cold, explained
 
         cold.enable()
         from dataclasses import replace
-
-        from ocirun_spec import problems
 
         head = jsontext.dumps({name: value for name, value in config.items() if name != "mounts"})[:-1]
         text = f'{head}, "mounts":\n{self.text}\n}}' if self._array else self.text
         found = [
             replace(each, line=each.line - self._array, pointer=each.pointer.removeprefix(_BASE * self._array))
-            for each in problems.explain(text, self._source)
+            for each in explained.problems(text, self._source)
             if each.severity == "error" and each.pointer.startswith(_BASE)
         ]
         return bundle.told(found) if found else Failure("not acceptable", where=self.place(pointer))

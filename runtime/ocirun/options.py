@@ -50,9 +50,10 @@ class Command:
     tail: after the first positional, and options behind it, what follows is the program's; with `strict` it is itself.
     error: the exit code of all that fails, where 1 is an answer; else 0.
     code: how it exits when it fails, once its command line is read.
+    library: it loads libseccomp, which the launcher cannot (`cold.begin_again`).
     """
 
-    __slots__ = ("code", "error", "help", "least", "most", "name", "options", "strict", "tail", "usage")
+    __slots__ = ("code", "error", "help", "least", "library", "most", "name", "options", "strict", "tail", "usage")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Command:
         error: int = 0,
         code: int = EXIT_ERROR,
         strict: bool = False,
+        library: bool = False,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -77,6 +79,7 @@ class Command:
         self.error = error
         self.code = code
         self.strict = strict
+        self.library = library
 
     @property
     def module(self) -> str:
@@ -301,7 +304,7 @@ COMMANDS: Final = (
             Option("host", FLAG, "also what this host cannot do, and what is missing on it and in the root filesystem"),
             Option("strict", FLAG, "warnings count as errors"),
             Option("format", "text|json|sarif", "form of the output", "f"),
-        ), 0, 1, error=2,
+        ), 0, 1, error=2, library=True,
     ),
     Command(
         "install", "ENGINE", "make Docker, containerd or Podman know this program: change the engine's configuration",
@@ -313,7 +316,7 @@ COMMANDS: Final = (
             Option("undo", FLAG, "take back what `install` has changed"),
         ), 1, 1,
     ),
-    Command("features", "", "print what this program can do as JSON", (), 0, 0),
+    Command("features", "", "print what this program can do as JSON", (), 0, 0, library=True),
     Command("completion", "SHELL [WORD…]", "print a script that completes words in bash, zsh or fish", (), 1, -1),
     Command("manual", "", "print the manual page, for man(1)", (), 0, 0),
 )  # fmt: skip

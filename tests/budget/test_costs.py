@@ -13,8 +13,9 @@ from support.instructions import countable
 
 pytestmark = [pytest.mark.budget, pytest.mark.privileged, pytest.mark.slow]
 
-TOLERANCES = (0.02, 0.02, 0.05)
-"""Instructions differ by a thousandth from call to call, medians of page faults by half a hundredth, under load too."""
+TOLERANCES = (0.02, 0.1, 0.05)
+"""Instructions differ by a thousandth from call to call, page faults by a hundredth. These also depend on how large the
+pages are that the kernel keeps the executable in."""
 
 
 @requires(facility.root, facility.busybox, facility.cgroup_v1, facility.strace, countable)

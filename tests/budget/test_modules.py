@@ -140,7 +140,8 @@ def test_hot_commands_load_nothing_forbidden(loaded: Mapping[str, set[str]], com
     assert loaded[command] & FORBIDDEN == set()
 
 
-def test_state_opens_no_python_file(tmp_path: Path) -> None:
+def test_state_opens_nothing_of_python_or_libc(tmp_path: Path) -> None:
+    """The launcher is linked statically, and has the modules in it."""
     trace = tmp_path / "trace"
     program = REPOSITORY / "build" / "bin" / "ocirun"
     done = subprocess.run(
@@ -150,5 +151,4 @@ def test_state_opens_no_python_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "container does not exist" in done.stderr
     opened = [line.split('"')[1] for line in trace.read_text().splitlines() if '"' in line]
-    assert any(path.endswith("libc.so.6") for path in opened)
-    assert [path for path in opened if path.endswith((".py", ".pyc")) or "/lib/python" in path] == []
+    assert set(opened) <= {"/proc/self/exe", f"{tmp_path}/none"}, opened

@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.meta]
 
 HOT = ("create", "run", "start", "exec", "state", "kill", "delete")
 COLD = (
-    "ocirun.cold", "ocirun.hints", "ocirun.installing", "ocirun.library", "ocirun.manual",
-    "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions", "ocirun_spec.positions",
+    "ocirun.answering", "ocirun.cold", "ocirun.explained", "ocirun.hints", "ocirun.installing", "ocirun.library",
+    "ocirun.manual", "ocirun.manual.mistakes", "ocirun.several", "ocirun_spec.cautions", "ocirun_spec.positions",
     "ocirun_spec.problem", "ocirun_spec.problems", "ocirun.linux.cgroup.systemd.bus",
     "ocirun.linux.seccomp.build", "ocirun.tracing.recorder",
 )  # fmt: skip

@@ -7,6 +7,7 @@ Rules: the same signatures, results and argument rules as the built-in module ``
 from __future__ import annotations
 
 import ctypes
+import mmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def clone3(flags: int, exit_signal: int, cgroup_fd: int = -1) -> tuple[int, int]
         return 0, -1
     ctypes.pythonapi.PyOS_AfterFork_Parent()
     return (pid, pidfd.value) if pid > 0 else (pid, -1)
+
+
+def shared(size: int) -> memoryview:
+    """Memory of so many bytes that this process shares with those that it makes."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 def forget() -> None:

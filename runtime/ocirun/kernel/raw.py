@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 
 try:
-    from _ocirun import clone3, forget, syscall
+    from _ocirun import clone3, forget, shared, syscall
 except ImportError:
-    from ocirun.kernel.fallback import clone3, forget, syscall
+    from ocirun.kernel.fallback import clone3, forget, shared, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Argument = int | bytes | bytearray | memoryview | None
 
-__all__ = ["KernelError", "call", "checked", "clone3", "forget", "syscall"]
+__all__ = ["KernelError", "call", "checked", "clone3", "forget", "shared", "syscall"]
 
 # i686 is what x86_64 says to a process under PER_LINUX32 (personality(2)), as the runtime itself may be.
 _X86_64: Final = os.uname().machine in ("x86_64", "i686")

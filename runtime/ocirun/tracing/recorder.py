@@ -16,6 +16,7 @@ from ocirun import log
 from ocirun.errors import failure, words
 from ocirun.explaining.sequence import LISTS, MIDDLE, name_of
 from ocirun.explaining.words import sentence
+from ocirun.kernel import raw
 from ocirun.steps import InsideStep, OutsideStep
 from ocirun.tracing import chrome
 from ocirun.tracing.chrome import Span
@@ -23,7 +24,6 @@ from ocirun.tracing.chrome import Span
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from mmap import mmap
     from typing import Final, TypeVar
 
     from ocirun.parent import Host
@@ -68,7 +68,7 @@ def mark_inside(step: InsideStep, _scene: Scene) -> None:
         os.close(file)
 
 
-def _note(page: mmap, at: int, value: int) -> None:
+def _note(page: memoryview, at: int, value: int) -> None:
     page[at * _SLOT : (at + 1) * _SLOT] = value.to_bytes(_SLOT, "little")
 
 
@@ -77,7 +77,7 @@ class _Timed:
 
     __slots__ = ("_at", "_page", "_spaces", "new")
 
-    def __init__(self, spaces: Spaces, page: mmap, at: int) -> None:
+    def __init__(self, spaces: Spaces, page: memoryview, at: int) -> None:
         self._spaces = spaces
         self._page = page
         self._at = at
@@ -120,17 +120,12 @@ class _Recorder:
     __slots__ = ("file", "hosts", "middle", "page", "rows", "title")
 
     def __init__(self, plan: Plan, request: Request) -> None:
-        from ocirun import cold
-
-        cold.enable()
-        from mmap import mmap
-
         self.title = f"{'run' if request.starts else 'create'} {request.ident}"
         self.hosts: list[Host] = []
         self.rows: list[tuple[str, Step | None]] = []
         lists = [name for name, _process, _when in LISTS if name != "launch" or request.starts]
         self.middle = sum(len(getattr(plan, name)) + 1 for name in lists)
-        self.page = mmap(-1, _SLOT * (self.middle + _MIDDLE_SLOTS))
+        self.page = raw.shared(_SLOT * (self.middle + _MIDDLE_SLOTS))
         try:
             self.file = os.open(request.trace, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as problem:

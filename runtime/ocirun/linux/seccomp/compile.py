@@ -16,7 +16,6 @@ What the field does, and engines rely on:
 
 from __future__ import annotations
 
-import ctypes.util
 import errno
 import os
 from typing import Any, Final
@@ -47,6 +46,8 @@ def load_library() -> Any:
     SECURITY: the search runs ldconfig, gcc or ld from PATH, with the runtime's privileges. The loader finds libseccomp
     by its soname, and the C library is the one that is loaded already, which None stands for.
     """
+    import ctypes.util
+
     search = ctypes.util.find_library
     ctypes.util.find_library = _soname
     try:
