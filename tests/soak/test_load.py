@@ -111,8 +111,10 @@ def test_many_cycles(box: Box, bundles: Path) -> None:
         wait_for(lambda: box.runtime.call("state", kept).code == 0, what="the container")
         wait_for(lambda: box.runtime.status(kept) == "running", what="the program")
         command = box.command("events", "--interval", "1s", kept)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as events:
+        told = box.base / "events"
+        with told.open("wb") as out, subprocess.Popen(command, stdout=out) as events:
             box.runtime.exec(kept, "true").ok()
+            wait_for(lambda: told.stat().st_size > 0, what="an event")
             before = {each: footprint(each) for each in (run.pid, events.pid)}
             for _ in range(CYCLES):
                 box.runtime.run(other, bundles / "short").ok()
