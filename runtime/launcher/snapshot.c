@@ -6,8 +6,9 @@
  * place of one that fork(2) has made, and does what such a one has to do (wake_up).
  *
  * Everything that is taken along lies at fixed addresses (the executable is not position-independent) in the data segment:
- * while the snapshot is made, memory comes from `region`. Nothing in it may lead outside: not to libc, whose place is another
- * in each process, and not to the environment. snapshot.py makes two and compares them. */
+ * while the snapshot is made, memory comes from `region`. Nothing in it may lead outside: to the stack, the heap or a mapping,
+ * whose places are others in each process, or to the environment. snapshot.py makes two and compares them. What libc keeps is
+ * not taken along; it begins anew. */
 #define _GNU_SOURCE
 #define Py_BUILD_CORE 1
 #include "launcher.h"
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
-#define OFTEN (2 << 20)
+#define OFTEN (3 << 19)
 #ifdef APART /* for training.py: each block has pages of its own */
 #define UNIT PAGE
 #define REGION (256 << 20)
@@ -247,7 +248,6 @@ void hold_still(char **modules)
         pause();
     _exit(1);
 }
-
 
 static int put(PyObject *names, PyObject *name, PyObject *value)
 {

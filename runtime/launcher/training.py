@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 PAGE: Final = 4096
-OFTEN: Final = 2 << 20
+OFTEN: Final = 3 << 19
 """The part of the region that is empty as long as nothing is known (snapshot.c)."""
 HEADER: Final = struct.Struct("<IIQ")  # struct header
 PTRACE_TRACEME, PTRACE_CONT, PTRACE_SETOPTIONS = 0, 7, 0x4200
@@ -39,9 +39,9 @@ PRESENT, SHARED = 63, 61
 CONFIG: Final = {
     "ociVersion": "1.3.0",
     "process": {
-        "user": {"uid": 0, "gid": 0},
+        "user": {"uid": 0, "gid": 0, "additionalGids": [5, 6], "umask": 18},
         "args": ["/program"],
-        "env": ["PATH=/bin"],
+        "env": ["PATH=/bin", "TERM=xterm"],
         "cwd": "/",
         "noNewPrivileges": True,
         "capabilities": {kind: ["CAP_KILL", "CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")},
@@ -53,12 +53,26 @@ CONFIG: Final = {
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "mode=0620"]},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "mode=1777", "size=64k"]},
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
-        {"destination": "/tmp", "type": "bind", "source": "rootfs", "options": ["bind", "ro"]},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]},
+        {"destination": "/tmp", "type": "bind", "source": "rootfs", "options": ["rbind", "rprivate", "ro"]},
     ],
+    "annotations": {"org.opencontainers.image.title": "training"},
     "linux": {
         "namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
-        "resources": {"pids": {"limit": 32}, "memory": {"limit": 1 << 28}},
+        "resources": {
+            "pids": {"limit": 32},
+            "memory": {"limit": 1 << 28},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000},
+            "devices": [
+                {"allow": False, "access": "rwm"},
+                {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+            ],
+        },
+        "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438, "uid": 0, "gid": 0}],
+        "sysctl": {"net.ipv4.ping_group_range": "0 0"},
         "maskedPaths": ["/proc/kcore", "/proc/keys"],
         "readonlyPaths": ["/proc/sys"],
         "seccomp": {

@@ -68,13 +68,16 @@ class Probe:
 
 
 def make_bundle(program: Path, folder: Path) -> None:
-    """The bundle of `spec`, with a program that waits."""
+    """The bundle of `spec`, with what engines ask for beyond that, and a program that waits."""
     bundle = folder / "bundle"
     make_rootfs(bundle / "rootfs")
     subprocess.run([program, "spec"], cwd=bundle, env={"OCIRUN_PROBE": str(folder / "ignored")}, check=True, timeout=60)
     config = json.loads((bundle / "config.json").read_text())
     config["process"]["terminal"] = False
     config["process"]["args"] = ["sleep", "60"]
+    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    config["linux"]["resources"]["memory"] = {"limit": 1 << 28}
+    config["linux"]["resources"]["cpu"] = {"shares": 512}
     (bundle / "config.json").write_text(json.dumps(config))
 
 
